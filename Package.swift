@@ -1,0 +1,73 @@
+// swift-tools-version: 6.3
+// SPDX-License-Identifier: Apache-2.0
+//
+// The rooms of the project and the arrows between them. Arrows point one way:
+// lgdev -> transports -> Backends -> VirtioRing. The operating system is reached through Linux
+// (and below it CLinux) from Backends upwards, never from VirtioRing.
+
+import PackageDescription
+
+/// Every Swift target is compiled under the same rules.
+let strict: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+  name: "lgdev",
+  products: [
+    .library(name: "VirtioRing", targets: ["VirtioRing"]),
+    .library(name: "VirtioTesting", targets: ["VirtioTesting"]),
+    .library(name: "Backends", targets: ["Backends", "Linux"]),
+    .library(name: "VhostUserTransport", targets: ["VhostUserTransport"]),
+    .library(name: "VhostUserTesting", targets: ["VhostUserTesting"]),
+    .executable(name: "lgdev", targets: ["lgdev"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
+  ],
+  targets: [
+    // The only C: calls and macros that Swift cannot import, one-line wrappers.
+    .target(
+      name: "CLinux",
+      cSettings: [.define("_GNU_SOURCE"), .enableWarning("all"), .treatAllWarnings(as: .error)]),
+    .systemLibrary(
+      name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+
+    .target(name: "VirtioRing", swiftSettings: strict),
+    .target(name: "VirtioTesting", dependencies: ["VirtioRing"], swiftSettings: strict),
+    .target(name: "Linux", dependencies: ["CLinux"], swiftSettings: strict),
+    .target(
+      name: "Backends",
+      dependencies: [
+        "VirtioRing", "Linux", "CLinux", "CLiburing",
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "VhostUserTransport",
+      dependencies: [
+        "VirtioRing", "Backends", "Linux",
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "VhostUserTesting",
+      dependencies: ["VirtioRing", "VirtioTesting", "VhostUserTransport", "Linux"],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "lgdev",
+      dependencies: [
+        "VhostUserTransport", "Backends", "VirtioRing", "Linux",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
+  ],
+  swiftLanguageModes: [.v6]
+)
