@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// PackedQueue: the device's end of a packed ring (virtio 1.3, 2.8).
+//
+// One ring of descriptors that both sides write. Each keeps a wrap counter that flips when it passes
+// the end: a descriptor is available where its AVAIL bit equals the driver's counter and its USED
+// bit does not, and used where both equal the device's. A chain of n descriptors takes n slots; its
+// used descriptor goes to the next used slot, wherever the chain stood, and n slots are skipped.
+// Several used descriptors become visible together when the flags of the first are written last.
+
+/// A packed ring's device side.
+struct PackedQueue: ~Copyable {
+  private var ring: PackedRingMemory
+  private let size: UInt16
+  private let inOrder: Bool
+  private let indirect: Bool
+  private let eventIndex: Bool
+  /// The most entries that an indirect table may have.
+  private let chainLimit: Int
+
+  private(set) var nextAvailable: UInt16
+  private(set) var availableWrap: Bool
+  private(set) var nextUsed: UInt16
+  private(set) var usedWrap: Bool
+  /// The first used descriptor that is not visible yet, and its flags.
+  private var firstStaged: UInt16 = 0
+  private var firstStagedFlags: UInt16 = 0
+  /// Chains staged and not yet visible.
+  private var stagedCount: UInt16 = 0
+  /// The used position when the driver was last asked whether it wants a call.
+  private var calledUsed: UInt16
+  private var lastHit: GuestRegion
+
+  private let inFlight: InFlightTable
+  private(set) var inFlightCount: UInt16 = 0
+  /// Slots of the ring that chains in flight take.
+  private var inFlightDescriptors: UInt16 = 0
+  private var oldest: UInt16 = 0
+
+  init(
+    _ configuration: QueueConfiguration, ring: PackedRingMemory, memory: borrowing GuestMemory
+  ) {
+    self.ring = ring
+    size = configuration.size
+    let features = configuration.features
+    inOrder = features.contains(.inOrder)
+    indirect = features.contains(.indirectDescriptors)
+    eventIndex = features.contains(.eventIndex)
+    chainLimit = max(Int(configuration.size), Virtqueue.minimumChainLimit)
+    let position = configuration.position
+    nextAvailable = position.nextAvailable
+    availableWrap = position.availableWrap
+    nextUsed = position.nextUsed ?? position.nextAvailable
+    usedWrap = position.nextUsed == nil ? position.availableWrap : position.usedWrap
+    calledUsed = nextUsed
+    lastHit = memory[0]
+    inFlight = InFlightTable(size: configuration.size)
+  }
+
+  /// Goes on with the same ring in another memory. - Precondition: nothing is in flight.
+  mutating func move(to ring: PackedRingMemory, memory: borrowing GuestMemory) {
+    precondition(inFlightCount == 0 && stagedCount == 0)
+    self.ring = ring
+    lastHit = memory[0]
+  }
+
+  // MARK: Taking chains
+
+  /// Whether flags mark a descriptor that the driver has made available in this round.
+  @inline(__always)
+  private func isAvailable(_ flags: UInt16, wrap: Bool) -> Bool {
+    let available = flags & RingFlag.available != 0
+    let used = flags & RingFlag.used != 0
+    return available == wrap && used != wrap
+  }
+
+  @inline(__always)
+  mutating func pop(
+    _ memory: borrowing GuestMemory, into chain: inout Chain
+  ) throws(RingError) -> Bool {
+    var descriptor = ring.descriptor(nextAvailable)
+    guard isAvailable(descriptor.packedFlags, wrap: availableWrap) else { return false }
+
+    var builder = ChainBuilder(memory, lastHit: lastHit)
+    var slot = nextAvailable
+    var wrap = availableWrap
+    var count: UInt16 = 0
+    while true {
+      count &+= 1
+      slot &+= 1
+      if slot == size {
+        slot = 0
+        wrap.toggle()
+      }
+      let flags = descriptor.packedFlags
+      if flags & RingFlag.indirect != 0 {
+        guard indirect else { throw .indirectNotNegotiated }
+        guard flags & RingFlag.next == 0 else { throw .indirectWithNext }
+        try builder.appendTable(descriptor, followsNext: false, limit: chainLimit, to: chain)
+        break
+      }
+      try builder.append(descriptor, isWritable: flags & RingFlag.write != 0, to: chain)
+      guard flags & RingFlag.next != 0 else { break }
+      // No more slots than the ring has, less those that chains in flight take.
+      guard count < size &- inFlightDescriptors else { throw .chainTooLong }
+      descriptor = ring.descriptor(slot)
+      // The driver publishes the head last, so the rest must be there with it.
+      guard isAvailable(descriptor.packedFlags, wrap: wrap) else { throw .descriptorNotAvailable }
+    }
+    // The id counts in the last descriptor of a chain (2.8.6).
+    let id = descriptor.packedID
+    guard id < size else { throw .idOutOfRange }
+    guard inFlight[id].descriptors == 0 else { throw .headInFlight }
+    guard count <= size &- inFlightDescriptors else { throw .chainTooLong }
+    lastHit = builder.lastHit
+    try builder.finish(&chain, id: id, descriptorCount: count)
+
+    inFlight[id] = InFlightTable.Slot(written: 0, descriptors: count)
+    if inOrder { inFlight.setOrderedID(orderPosition(inFlightCount), id) }
+    inFlightCount &+= 1
+    inFlightDescriptors &+= count
+    nextAvailable = slot
+    availableWrap = wrap
+    return true
+  }
+
+  /// Where in the order the chain `step` places behind the oldest stands.
+  @inline(__always)
+  private func orderPosition(_ step: UInt16) -> UInt16 {
+    // Both are at most 32768, so the sum may pass 2^16 only as 65536 and is taken in 32 bits.
+    let sum = UInt32(oldest) &+ UInt32(step)
+    return UInt16(truncatingIfNeeded: sum >= UInt32(size) ? sum &- UInt32(size) : sum)
+  }
+
+  mutating func unpop(_ chain: borrowing Chain) {
+    let count = inFlight[chain.id].descriptors
+    precondition(inFlightCount > 0 && count != 0, "chain is not in flight")
+    inFlight[chain.id] = InFlightTable.Slot()
+    inFlightCount &-= 1
+    inFlightDescriptors &-= count
+    if nextAvailable < count {
+      nextAvailable = size &- (count &- nextAvailable)
+      availableWrap.toggle()
+    } else {
+      nextAvailable &-= count
+    }
+  }
+
+  // MARK: Giving chains back
+
+  @inline(__always)
+  mutating func stage(_ chain: borrowing Chain, written: UInt32) {
+    let id = chain.id
+    var slot = inFlight[id]
+    precondition(slot.descriptors != 0 && !slot.isDone, "chain is not in flight")
+    guard inOrder else {
+      inFlight[id] = InFlightTable.Slot()
+      putUsed(id, written, descriptors: slot.descriptors)
+      return
+    }
+    slot.isDone = true
+    slot.written = written
+    inFlight[id] = slot
+    while inFlightCount > 0 {
+      let first = inFlight.orderedID(oldest)
+      let done = inFlight[first]
+      guard done.isDone else { break }
+      inFlight[first] = InFlightTable.Slot()
+      oldest = orderPosition(1)
+      putUsed(first, done.written, descriptors: done.descriptors)
+    }
+  }
+
+  @inline(__always)
+  private mutating func putUsed(_ id: UInt16, _ written: UInt32, descriptors: UInt16) {
+    ring.storeUsed(nextUsed, id: id, written: written)
+    var flags: UInt16 = usedWrap ? RingFlag.available | RingFlag.used : 0
+    if written > 0 { flags |= RingFlag.write }
+    if stagedCount > 0 {
+      ring.publishFlags(nextUsed, flags)
+    } else {
+      firstStaged = nextUsed
+      firstStagedFlags = flags
+    }
+    stagedCount &+= 1
+    inFlightCount &-= 1
+    inFlightDescriptors &-= descriptors
+    // At most 32767 + 32768: no wrap of 16 bits.
+    nextUsed &+= descriptors
+    if nextUsed >= size {
+      nextUsed &-= size
+      usedWrap.toggle()
+    }
+  }
+
+  /// - Returns: how many chains became visible.
+  @inline(__always)
+  mutating func publish() -> UInt16 {
+    guard stagedCount > 0 else { return 0 }
+    let count = stagedCount
+    stagedCount = 0
+    ring.publishFlags(firstStaged, firstStagedFlags)
+    return count
+  }
+
+  // MARK: Kicks and calls
+
+  mutating func disableKicks() {
+    ring.storeDeviceEvent(offsetAndWrap: 0, flags: RingFlag.eventsDisabled)
+  }
+
+  mutating func enableKicks() -> Bool {
+    if eventIndex {
+      ring.storeDeviceEvent(
+        offsetAndWrap: nextAvailable | (availableWrap ? 0x8000 : 0),
+        flags: RingFlag.eventsAtPosition)
+    } else {
+      ring.storeDeviceEvent(offsetAndWrap: 0, flags: RingFlag.eventsEnabled)
+    }
+    // Pairs with the driver's fence between its descriptor's flags and loading our word.
+    fullFence()
+    return hasMore()
+  }
+
+  mutating func needsCall(mayHaveWrapped: Bool) -> Bool {
+    var old = calledUsed
+    calledUsed = nextUsed
+    // Pairs with the driver's fence between storing its word and looking at the ring.
+    fullFence()
+    let word = ring.driverEventWord
+    let flags = UInt16(truncatingIfNeeded: word >> 16) & 3
+    if flags == RingFlag.eventsDisabled { return false }
+    guard eventIndex, flags == RingFlag.eventsAtPosition, !mayHaveWrapped else { return true }
+    // Positions as if the ring went on for ever: what lies in the other round is a ring's length off.
+    let offsetAndWrap = UInt16(truncatingIfNeeded: word)
+    var event = offsetAndWrap & 0x7fff
+    if (offsetAndWrap & 0x8000 != 0) != usedWrap { event &-= size }
+    if nextUsed <= old { old &-= size }
+    return nextUsed &- event &- 1 < nextUsed &- old
+  }
+
+  func hasMore() -> Bool { isAvailable(ring.flags(nextAvailable), wrap: availableWrap) }
+
+  var position: RingPosition {
+    RingPosition(
+      nextAvailable: nextAvailable, nextUsed: nextUsed, availableWrap: availableWrap,
+      usedWrap: usedWrap)
+  }
+
+  func checkInvariants() {
+    precondition(nextAvailable < size && nextUsed < size)
+    precondition(inFlightCount <= inFlightDescriptors && inFlightDescriptors <= size)
+    var chains: UInt16 = 0
+    var descriptors = 0
+    for id in 0..<size {
+      let slot = inFlight[id]
+      precondition(slot.descriptors > 0 || (!slot.isDone && slot.written == 0))
+      precondition(!slot.isDone || inOrder)
+      if slot.descriptors > 0 { chains += 1 }
+      descriptors += Int(slot.descriptors)
+    }
+    precondition(chains == inFlightCount && descriptors == Int(inFlightDescriptors))
+    // The used position runs behind the available one by exactly what is in flight.
+    let sameRound = availableWrap == usedWrap
+    let distance = Int(nextAvailable) - Int(nextUsed) + (sameRound ? 0 : Int(size))
+    precondition(distance == descriptors)
+    if inOrder, inFlightCount > 0 {
+      precondition(!inFlight[inFlight.orderedID(oldest)].isDone)
+    }
+  }
+}

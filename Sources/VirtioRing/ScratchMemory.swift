@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ScratchMemory: memory of the device's own, which no driver can reach: the table of guest regions,
+// the segments of a chain, the record of what is in flight. A fence file, as RingMemory.swift is.
+
+// MARK: Region table
+
+/// The regions of guest memory, sorted by guest address, in memory that an owner keeps alive.
+@safe
+struct RegionTable: @unchecked Sendable {
+  private let base: UnsafePointer<GuestRegion>
+  let count: Int
+
+  /// - Parameter base: `count` regions, sorted and disjoint, immutable while anybody can look.
+  @unsafe
+  init(base: UnsafePointer<GuestRegion>, count: Int) {
+    unsafe self.base = unsafe base
+    self.count = count
+  }
+
+  /// - Precondition: `index` is in `0..<count`.
+  @inline(__always)
+  subscript(index: Int) -> GuestRegion {
+    precondition(index >= 0 && index < count)
+    // SAFETY: compared just above; the table's owner is alive as long as its GuestMemory.
+    return unsafe base[index]
+  }
+
+  /// The region that holds the guest address, found by bisection: at most nine steps for 509 regions.
+  @inline(__always)
+  func region(holding address: UInt64) -> GuestRegion? {
+    // The invariant: every region before `low` starts at or below the address, none from `high` on.
+    var low = 0
+    var high = count
+    while low < high {
+      let middle = (low &+ high) >> 1
+      // SAFETY: 0 <= low <= middle < high <= count.
+      if unsafe base[middle].guestAddress <= address {
+        low = middle &+ 1
+      } else {
+        high = middle
+      }
+    }
+    guard low > 0 else { return nil }
+    // SAFETY: 0 < low <= count.
+    let region = unsafe base[low &- 1]
+    return address &- region.guestAddress < region.byteCount ? region : nil
+  }
+
+  /// The region whose host mapping holds the host address. Linear: for the dirty log only.
+  func region(holdingHost address: UInt) -> GuestRegion? {
+    for index in 0..<count {
+      let region = self[index]
+      if address >= region.hostAddress,
+        UInt64(address &- region.hostAddress) < region.byteCount
+      {
+        return region
+      }
+    }
+    return nil
+  }
+}
+
+// MARK: Private memory of a queue
+
+/// The segments of one chain: private memory of a fixed capacity that its chain owns.
+@safe
+struct SegmentBuffer: ~Copyable, @unchecked Sendable {
+  // Sendable because it is not copyable: whoever holds it is the only one who can reach the memory.
+  private let base: UnsafeMutablePointer<IOVector>
+  let capacity: Int
+
+  init(capacity: Int) {
+    self.capacity = max(1, capacity)
+    unsafe base = .allocate(capacity: self.capacity)
+    unsafe base.initialize(repeating: IOVector(address: 0, byteCount: 0), count: self.capacity)
+  }
+
+  deinit { unsafe base.deallocate() }
+
+  /// Stores a segment. - Returns: false where there is no room.
+  @inline(__always)
+  borrowing func store(_ segment: IOVector, at index: Int) -> Bool {
+    guard index < capacity, index >= 0 else { return false }
+    // SAFETY: compared just above; all of the capacity is initialised.
+    unsafe base[index] = segment
+    return true
+  }
+
+  @inline(__always)
+  subscript(index: Int) -> IOVector {
+    precondition(index >= 0 && index < capacity)
+    // SAFETY: compared just above.
+    return unsafe base[index]
+  }
+
+  /// - Precondition: `range` lies within the capacity. The buffer is valid while this value lives.
+  @unsafe
+  func pointer(_ range: Range<Int>) -> UnsafeBufferPointer<IOVector> {
+    precondition(range.lowerBound >= 0 && range.upperBound <= capacity)
+    return unsafe UnsafeBufferPointer(start: base + range.lowerBound, count: range.count)
+  }
+}
+
+/// What is in flight, one slot per head or buffer id, and the order it was taken in.
+@safe
+struct InFlightTable: ~Copyable, @unchecked Sendable {
+  // Sendable because it is not copyable, as above.
+
+  /// A head or id. `descriptors` is 0 for one that the driver owns.
+  struct Slot {
+    var written: UInt32 = 0
+    var descriptors: UInt16 = 0
+    var isDone = false
+  }
+
+  private let slots: UnsafeMutablePointer<Slot>
+  private let order: UnsafeMutablePointer<UInt16>
+  let size: UInt16
+
+  init(size: UInt16) {
+    self.size = size
+    unsafe slots = .allocate(capacity: max(1, Int(size)))
+    unsafe order = .allocate(capacity: max(1, Int(size)))
+    unsafe slots.initialize(repeating: Slot(), count: max(1, Int(size)))
+    unsafe order.initialize(repeating: 0, count: max(1, Int(size)))
+  }
+
+  deinit {
+    unsafe slots.deallocate()
+    unsafe order.deallocate()
+  }
+
+  /// - Precondition: `id` is below the queue's size; the queue has checked the driver's number.
+  @inline(__always)
+  subscript(id: UInt16) -> Slot {
+    get {
+      precondition(id < size)
+      // SAFETY: compared just above; all slots are initialised.
+      return unsafe slots[Int(id)]
+    }
+    nonmutating set {
+      precondition(id < size)
+      // SAFETY: compared just above.
+      unsafe slots[Int(id)] = newValue
+    }
+  }
+
+  /// The id at a position of the order in which chains were taken.
+  /// - Precondition: `position` is below the queue's size.
+  @inline(__always)
+  func orderedID(_ position: UInt16) -> UInt16 {
+    precondition(position < size)
+    // SAFETY: compared just above.
+    return unsafe order[Int(position)]
+  }
+
+  @inline(__always)
+  func setOrderedID(_ position: UInt16, _ id: UInt16) {
+    precondition(position < size)
+    // SAFETY: compared just above.
+    unsafe order[Int(position)] = id
+  }
+}
+
+// MARK: The table's owner
+
+#if !hasFeature(Embedded)
+  /// Owns a sorted copy of the regions and whatever keeps them mapped. It allocates, so the
+  /// allocation-free build of the ring's core leaves it out.
+  @safe
+  final class RegionStorage: @unchecked Sendable {
+    // Sendable because nothing of it changes after init.
+    private let base: UnsafeMutablePointer<GuestRegion>
+    private let count: Int
+    private let mappings: any AnyObject & Sendable
+
+    init(_ regions: [GuestRegion], mappings: any AnyObject & Sendable) {
+      count = regions.count
+      self.mappings = mappings
+      unsafe base = .allocate(capacity: max(1, count))
+      for (index, region) in regions.enumerated() {
+        // SAFETY: index < count, the capacity.
+        unsafe (base + index).initialize(to: region)
+      }
+    }
+
+    deinit { unsafe base.deallocate() }
+
+    /// The table; valid while this object lives.
+    var table: RegionTable {
+      // SAFETY: `count` regions were initialised; GuestMemory keeps this object with the table.
+      unsafe RegionTable(base: UnsafePointer(base), count: count)
+    }
+  }
+#endif

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// SplitQueue: the device's end of a split ring (virtio 1.3, 2.7).
+//
+//    driver                                   device
+//    writes descriptors, ring[i] = head
+//    releases avail.idx             ------->  acquires avail.idx, walks the chain      (pop)
+//    acquires used.idx              <-------  writes used.ring[j], releases used.idx   (stage, publish)
+//
+// Two questions cross: "did you want a call?" after used.idx was stored, and "is there more?" after
+// kicks were allowed again. Each side stores its word, fences, then loads the other's, so at least
+// one of them sees the other and no wake-up is lost.
+
+/// A split ring's device side.
+struct SplitQueue: ~Copyable {
+  private var ring: SplitRingMemory
+  private let size: UInt16
+  private let inOrder: Bool
+  private let indirect: Bool
+  private let eventIndex: Bool
+  private let notifyOnEmpty: Bool
+  /// The most descriptors that a chain may have.
+  private let chainLimit: Int
+
+  /// Free-running, as the ring's own indices.
+  private(set) var nextAvailable: UInt16
+  private(set) var nextUsed: UInt16
+  /// The available index as read last: the driver's line is touched only when we have caught up.
+  private var seenAvailable: UInt16
+  /// The used index that the driver can see.
+  private(set) var publishedUsed: UInt16
+  /// The used index when the driver was last asked whether it wants a call.
+  private var calledUsed: UInt16
+  /// The region hit last.
+  private var lastHit: GuestRegion
+
+  private let inFlight: InFlightTable
+  /// Chains taken and not yet staged.
+  private(set) var inFlightCount: UInt16 = 0
+  /// IN_ORDER: where in the order the oldest chain stands.
+  private var oldest: UInt16 = 0
+
+  init(_ configuration: QueueConfiguration, ring: SplitRingMemory, memory: borrowing GuestMemory) {
+    self.ring = ring
+    size = configuration.size
+    let features = configuration.features
+    inOrder = features.contains(.inOrder)
+    indirect = features.contains(.indirectDescriptors)
+    eventIndex = features.contains(.eventIndex)
+    notifyOnEmpty = features.contains(.notifyOnEmpty)
+    chainLimit = max(Int(configuration.size), Virtqueue.minimumChainLimit)
+    nextAvailable = configuration.position.nextAvailable
+    seenAvailable = nextAvailable
+    nextUsed = configuration.position.nextUsed ?? ring.usedIndex
+    publishedUsed = nextUsed
+    calledUsed = nextUsed
+    lastHit = memory[0]
+    inFlight = InFlightTable(size: configuration.size)
+  }
+
+  /// Goes on with the same ring in another memory. - Precondition: nothing is in flight.
+  mutating func move(to ring: SplitRingMemory, memory: borrowing GuestMemory) {
+    precondition(inFlightCount == 0)
+    self.ring = ring
+    lastHit = memory[0]
+  }
+
+  // MARK: Taking chains
+
+  @inline(__always)
+  mutating func pop(
+    _ memory: borrowing GuestMemory, into chain: inout Chain
+  ) throws(RingError) -> Bool {
+    if nextAvailable == seenAvailable {
+      guard try lookAgain() else { return false }
+    }
+    let head = ring.availableEntry(nextAvailable)
+    guard head < size else { throw .headOutOfRange }
+    guard inFlight[head].descriptors == 0 else { throw .headInFlight }
+
+    var builder = ChainBuilder(memory, lastHit: lastHit)
+    var index = head
+    var count: UInt16 = 0
+    while true {
+      let descriptor = ring.descriptor(index)
+      count &+= 1
+      let flags = descriptor.splitFlags
+      if flags & RingFlag.indirect != 0 {
+        guard indirect else { throw .indirectNotNegotiated }
+        guard flags & RingFlag.next == 0 else { throw .indirectWithNext }
+        try builder.appendTable(descriptor, followsNext: true, limit: chainLimit, to: chain)
+        break
+      }
+      try builder.append(descriptor, isWritable: flags & RingFlag.write != 0, to: chain)
+      guard flags & RingFlag.next != 0 else { break }
+      // More descriptors than the ring has: the chain bites its tail.
+      guard count < size else { throw .chainTooLong }
+      index = descriptor.splitNext
+      guard index < size else { throw .nextOutOfRange }
+    }
+    lastHit = builder.lastHit
+    try builder.finish(&chain, id: head, descriptorCount: count)
+
+    inFlight[head] = InFlightTable.Slot(written: 0, descriptors: count)
+    if inOrder { inFlight.setOrderedID((oldest &+ inFlightCount) & (size &- 1), head) }
+    inFlightCount &+= 1
+    nextAvailable &+= 1
+    return true
+  }
+
+  /// Reads the driver's index. - Returns: whether there is something new.
+  @inline(__always)
+  private mutating func lookAgain() throws(RingError) -> Bool {
+    let index = ring.availableIndex
+    // At most as many entries as the ring has can be waiting. An index that went backwards is far
+    // ahead in this arithmetic.
+    guard index &- nextAvailable <= size else { throw .availableIndexJumped }
+    seenAvailable = index
+    return index != nextAvailable
+  }
+
+  /// Gives the chain that was taken last back to the ring, as if it had not been taken.
+  mutating func unpop(_ chain: borrowing Chain) {
+    precondition(inFlightCount > 0 && inFlight[chain.id].descriptors != 0, "chain is not in flight")
+    inFlight[chain.id] = InFlightTable.Slot()
+    inFlightCount &-= 1
+    nextAvailable &-= 1
+  }
+
+  // MARK: Giving chains back
+
+  @inline(__always)
+  mutating func stage(_ chain: borrowing Chain, written: UInt32) {
+    let id = chain.id
+    var slot = inFlight[id]
+    precondition(slot.descriptors != 0 && !slot.isDone, "chain is not in flight")
+    guard inOrder else {
+      inFlight[id] = InFlightTable.Slot()
+      putUsed(id, written)
+      return
+    }
+    slot.isDone = true
+    slot.written = written
+    inFlight[id] = slot
+    // What is done and has nothing older before it can go.
+    while inFlightCount > 0 {
+      let first = inFlight.orderedID(oldest)
+      let done = inFlight[first]
+      guard done.isDone else { break }
+      inFlight[first] = InFlightTable.Slot()
+      oldest = (oldest &+ 1) & (size &- 1)
+      putUsed(first, done.written)
+    }
+  }
+
+  @inline(__always)
+  private mutating func putUsed(_ id: UInt16, _ written: UInt32) {
+    ring.storeUsed(nextUsed, id: id, written: written)
+    nextUsed &+= 1
+    inFlightCount &-= 1
+  }
+
+  /// - Returns: how many chains became visible.
+  @inline(__always)
+  mutating func publish() -> UInt16 {
+    let count = nextUsed &- publishedUsed
+    ring.publishUsedIndex(nextUsed)
+    publishedUsed = nextUsed
+    return count
+  }
+
+  // MARK: Kicks and calls
+
+  mutating func disableKicks() {
+    if !eventIndex { ring.storeUsedFlags(RingFlag.noNotify) }
+    // With EVENT_IDX an old avail_event is quiet by itself.
+  }
+
+  mutating func enableKicks() throws(RingError) -> Bool {
+    if eventIndex {
+      ring.storeAvailableEvent(nextAvailable)
+    } else {
+      ring.storeUsedFlags(0)
+    }
+    // Pairs with the driver's fence between storing avail.idx and loading our word.
+    fullFence()
+    return try lookAgain()
+  }
+
+  /// - Parameter mayHaveWrapped: more chains were published than the index can tell apart.
+  mutating func needsCall(mayHaveWrapped: Bool) -> Bool {
+    let old = calledUsed
+    calledUsed = publishedUsed
+    // Pairs with the driver's fence between storing its word and loading used.idx.
+    fullFence()
+    if notifyOnEmpty, ring.availableIndex == nextAvailable { return true }
+    guard eventIndex else { return ring.availableFlags & RingFlag.noInterrupt == 0 }
+    if mayHaveWrapped { return true }
+    // Whether the index the driver named was passed (virtio 1.3, 2.7.10).
+    let event = ring.usedEvent
+    return publishedUsed &- event &- 1 < publishedUsed &- old
+  }
+
+  /// Whether the driver has made something available that was not taken yet.
+  mutating func hasMore() throws(RingError) -> Bool {
+    if nextAvailable != seenAvailable { return true }
+    return try lookAgain()
+  }
+
+  var position: RingPosition {
+    RingPosition(nextAvailable: nextAvailable, nextUsed: nextUsed)
+  }
+
+  func checkInvariants() {
+    precondition(inFlightCount <= size)
+    precondition(seenAvailable &- nextAvailable <= size)
+    var taken: UInt16 = 0
+    for id in 0..<size {
+      let slot = inFlight[id]
+      precondition(slot.descriptors <= size)
+      precondition(slot.descriptors > 0 || (!slot.isDone && slot.written == 0))
+      precondition(!slot.isDone || inOrder)
+      if slot.descriptors > 0 { taken += 1 }
+    }
+    precondition(taken == inFlightCount)
+    if inOrder, inFlightCount > 0 {
+      precondition(!inFlight[inFlight.orderedID(oldest)].isDone)
+      for step in 0..<inFlightCount {
+        let id = inFlight.orderedID((oldest &+ step) & (size &- 1))
+        precondition(inFlight[id].descriptors > 0)
+      }
+    }
+  }
+}
