@@ -68,6 +68,10 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
+
+    .testTarget(
+      name: "VirtioRingTests", dependencies: ["VirtioRing", "VirtioTesting"],
+      swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )
