@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Device: what a transport sees of a device, and nothing of what is behind it.
+//
+// A device is a control-plane object: it says what it is and what it offers, answers for its configuration
+// space, and starts a thread for each queue that a transport hands to it. The requests themselves
+// are served by a QueueBody (see QueueBody.swift), on that thread, with no call through this protocol.
+//
+// The life of a device, as a transport drives it:
+//
+//     readConfiguration, offeredFeatures          any time
+//     driverAccepted(features)                    once negotiation ends
+//     start(queue 0 …) -> RunningQueue            any queue, any order, again after a stop
+//     running.stop() -> Virtqueue                 the queue comes back, nothing in flight
+//     reset()                                     all queues stopped: forget the driver
+
+public import Linux
+public import VirtioRing
+
+/// A virtio device.
+///
+/// Calls come from the transport's control thread, one at a time.
+public protocol Device: AnyObject, Sendable {
+  /// The device type.
+  var id: DeviceID { get }
+
+  /// A short name for log lines, thread names and sockets, such as `block0`.
+  var name: String { get }
+
+  /// Every feature that the device can serve, ring features included.
+  var offeredFeatures: Features { get }
+
+  /// The largest size of each queue; as many as the device has.
+  var queueSizes: [UInt16] { get }
+
+  /// The device's configuration space, little-endian, as it is now (virtio 1.3, 2.5).
+  ///
+  /// It is short and made on request. A transport pads it with zeros when asked for more.
+  func configuration() -> [UInt8]
+
+  /// The driver writes to the configuration space.
+  ///
+  /// - Parameter bytes: private memory of any length; the range may lie outside the space.
+  /// - Returns: false where the driver may not write that.
+  func writeConfiguration(at offset: Int, _ bytes: [UInt8]) -> Bool
+
+  /// The driver has settled on a subset of `offeredFeatures`.
+  func driverAccepted(_ features: Features)
+
+  /// Starts to serve a queue on a thread of its own.
+  ///
+  /// - Parameters:
+  ///   - queue: moved in; it comes back from `RunningQueue.stop()`.
+  ///   - index: which of the device's queues it is, in `0..<queueSizes.count`.
+  ///   - wiring: how the driver kicks and is called.
+  /// - Throws: what the host refused. The queue is gone then; the transport can make it anew.
+  func start(
+    _ queue: consuming Virtqueue, index: Int, wiring: consuming QueueWiring
+  ) throws(DeviceError) -> RunningQueue
+
+  /// Forgets the driver: features, modes it chose, a state of failure. All queues are stopped.
+  func reset()
+
+  /// Where the transport learns that the configuration space has changed.
+  var configurationChange: ChangeSignal { get }
+}
+
+extension Device {
+  /// A device without writable fields refuses.
+  public func writeConfiguration(at offset: Int, _ bytes: [UInt8]) -> Bool { false }
+}
+
+/// What the host refused when a device was made or started: what, which, why.
+public struct DeviceError: Error, Sendable, CustomStringConvertible {
+  /// What was tried, with the name of the thing, as the user knows it: `open disk.img`.
+  public let action: String
+  /// Why it failed.
+  public let reason: String
+
+  /// Says what was tried and why it failed.
+  public init(_ action: String, _ reason: String) {
+    self.action = action
+    self.reason = reason
+  }
+
+  /// Says what was tried and which error the system gave.
+  public init(_ action: String, _ errno: Errno) {
+    self.init(action, errno.description)
+  }
+
+  /// One line.
+  public var description: String { "cannot \(action): \(reason)" }
+}

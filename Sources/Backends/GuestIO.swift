@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// GuestIO: moves bytes between host files and the buffers of a request. The fence of this module.
+//
+// A SegmentWindow is a device's private list of the pieces of a request that are still to be
+// transferred, laid out as the C library's struct iovec. It is selected from a chain (which part, how much to skip, how
+// much at most), handed to readv, writev, preadv, pwritev or to io_uring, and advanced by what
+// they transferred, so short transfers need no other bookkeeping. The bytes never pass through Swift.
+
+import CLinux
+import Glibc
+public import Linux
+public import VirtioRing
+
+/// Which part of a chain.
+public enum ChainPart: Sendable {
+  /// What the device reads.
+  case readable
+  /// What the device writes.
+  case writable
+}
+
+/// The pieces of a request that are still to be transferred.
+@safe
+public struct SegmentWindow: ~Copyable, @unchecked Sendable {
+  // Sendable because it is not copyable: whoever holds it is the only one who reaches the list.
+  private let base: UnsafeMutablePointer<IOVector>
+  private let capacity: Int
+  private var first = 0
+  private var end = 0
+
+  /// The most segments that one system call takes (IOV_MAX).
+  private static let callLimit = 1024
+
+  /// How many bytes are still to be transferred.
+  public private(set) var byteCount = 0
+
+  /// Makes a window for chains of up to `segmentCapacity` segments.
+  public init(segmentCapacity: Int = 1024) {
+    capacity = max(1, segmentCapacity)
+    unsafe base = .allocate(capacity: capacity)
+    unsafe base.initialize(repeating: IOVector(address: 0, byteCount: 0), count: capacity)
+  }
+
+  deinit { unsafe base.deallocate() }
+
+  /// Selects bytes of a chain.
+  ///
+  /// - Parameters:
+  ///   - skipping: how many bytes of that part to leave out at its start.
+  ///   - limit: how many bytes to take at most.
+  /// - Precondition: the chain has no more segments than this window has room for.
+  public mutating func select(
+    _ part: ChainPart, of chain: borrowing Chain, skipping: Int = 0, limit: Int = .max
+  ) {
+    // SAFETY: the buffers are used within this call, and the chain is borrowed for as long.
+    let segments =
+      unsafe part == .readable ? chain.readableSegments : chain.writableSegments
+    precondition(segments.count <= capacity, "chain has more segments than the window")
+    first = 0
+    end = 0
+    byteCount = 0
+    var skip = max(0, skipping)
+    for index in 0..<segments.count where byteCount < limit {
+      // SAFETY: index is within the buffer.
+      let segment = unsafe segments[index]
+      guard skip < segment.byteCount else {
+        skip &-= segment.byteCount
+        continue
+      }
+      let count = min(segment.byteCount &- skip, limit &- byteCount)
+      // SAFETY: end <= index < segments.count <= capacity.
+      unsafe base[end] = IOVector(
+        address: segment.address &+ UInt(skip), byteCount: count)
+      end &+= 1
+      byteCount &+= count
+      skip = 0
+    }
+  }
+
+  /// Leaves out the first bytes: they were transferred.
+  public mutating func advance(by count: Int) {
+    var count = min(max(0, count), byteCount)
+    byteCount &-= count
+    while count > 0 {
+      // SAFETY: byteCount was not 0, so first < end <= capacity.
+      let segment = unsafe base[first]
+      if count >= segment.byteCount {
+        count &-= segment.byteCount
+        first &+= 1
+      } else {
+        unsafe base[first] = IOVector(
+          address: segment.address &+ UInt(count), byteCount: segment.byteCount &- count)
+        count = 0
+      }
+    }
+  }
+
+  /// The list as system calls want it, at most `IOV_MAX` pieces. Valid until the window is changed.
+  @unsafe
+  public var vectors: UnsafeBufferPointer<iovec> {
+    borrowing get {
+      let count = min(end &- first, Self.callLimit)
+      // SAFETY: IOVector has the layout of struct iovec: an address and a size, 8 bytes each.
+      return unsafe UnsafeBufferPointer(
+        start: UnsafeRawPointer(base + first).assumingMemoryBound(to: iovec.self),
+        count: count)
+    }
+  }
+}
+
+// MARK: Transfers
+
+extension SegmentWindow {
+  // SAFETY (all four): the segments were validated against guest memory when the chain was popped,
+  // and the queue keeps that memory mapped. The kernel reads or writes at most their bytes.
+
+  /// Reads from a stream into the selected bytes. - Returns: bytes read, 0 at the end of the file.
+  public borrowing func read(from descriptor: borrowing FileDescriptor) throws(Errno) -> Int {
+    unsafe try descriptor.readv(vectors)
+  }
+
+  /// Writes the selected bytes to a stream. - Returns: bytes written, perhaps not all.
+  public borrowing func write(to descriptor: borrowing FileDescriptor) throws(Errno) -> Int {
+    unsafe try descriptor.writev(vectors)
+  }
+
+  /// Reads from a position of a file. - Returns: bytes read, 0 at the end of the file.
+  public borrowing func read(
+    from descriptor: borrowing FileDescriptor, at offset: Int64
+  ) throws(Errno) -> Int {
+    unsafe try descriptor.preadv(vectors, at: offset)
+  }
+
+  /// Writes to a position of a file. - Returns: bytes written, perhaps not all.
+  public borrowing func write(
+    to descriptor: borrowing FileDescriptor, at offset: Int64
+  ) throws(Errno) -> Int {
+    unsafe try descriptor.pwritev(vectors, at: offset)
+  }
+}

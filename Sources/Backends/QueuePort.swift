@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// QueuePort: a queue's body sees the world through it: kicks, calls, and the wish of the control thread
+// to have the queue back.
+//
+// Calls are batched as lguest has always done it: `sleep` makes one call for all that was given back
+// since, just before the thread sleeps. A body that must not wait so long uses `call` itself.
+
+public import Linux
+public import VirtioRing
+
+/// Why a body woke up. Several reasons can come together.
+public struct Wake: OptionSet, Sendable {
+  /// The bits.
+  public let rawValue: UInt8
+  /// Makes a set of reasons.
+  public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+  /// The queue has something, or may have.
+  public static let queue = Wake(rawValue: 1)
+  /// The body's own descriptor is ready, or has failed.
+  public static let source = Wake(rawValue: 2)
+  /// `isInterrupted` is true: finish and return.
+  public static let interrupted = Wake(rawValue: 4)
+}
+
+/// What a body can wait for besides kicks: a descriptor of its own.
+public struct WakeSource: Sendable {
+  /// A descriptor that the body keeps open, or -1 for none.
+  public var descriptor: Int32
+  /// What to wait for.
+  public var events: PollEvents
+
+  /// Waits for events on a descriptor.
+  public init(_ descriptor: Int32, _ events: PollEvents) {
+    self.descriptor = descriptor
+    self.events = events
+  }
+
+  /// Waits for nothing else.
+  public static let none = WakeSource(-1, [])
+}
+
+/// One queue's connection to its driver and to the control thread, owned by the worker.
+public struct QueuePort: ~Copyable, Sendable {
+  private let control: WorkerControl
+  var wiring: QueueWiring
+  /// The queue's counters.
+  public let statistics: QueueStatistics
+
+  /// How long a queue without a kick descriptor sleeps between two looks.
+  private static let pollInterval = 1_000_000  // ns
+
+  init(control: WorkerControl, wiring: consuming QueueWiring, statistics: QueueStatistics) {
+    self.control = control
+    self.wiring = wiring
+    self.statistics = statistics
+  }
+
+  /// Whether the control thread wants the queue. A load: cheap enough between two requests.
+  public var isInterrupted: Bool {
+    @inline(__always) get { control.isInterrupted }
+  }
+
+  /// Calls the driver if it wants that for what was published.
+  public borrowing func call(_ queue: inout Virtqueue) {
+    guard queue.needsCall() else { return }
+    wiring.call?.send()
+    statistics.calls.add(1, ordering: .relaxed)
+  }
+
+  /// Calls the driver if due, then sleeps until there is a reason not to.
+  ///
+  /// Kicks are on while it sleeps and off when it returns. If chains came in just before, it returns at
+  /// once.
+  ///
+  /// - Parameters:
+  ///   - source: a descriptor of the body's own to wait for as well.
+  ///   - kicks: false to wait without looking at the queue: the body has buffers enough.
+  ///   - timeout: in nanoseconds; nil for none.
+  /// - Returns: the reasons; none of them after the timeout.
+  /// - Throws: what the driver did wrong.
+  @discardableResult
+  public mutating func sleep(
+    _ queue: inout Virtqueue, also source: WakeSource = .none, kicks: Bool = true,
+    timeout: Int? = nil
+  ) throws(RingError) -> Wake {
+    call(&queue)
+    if isInterrupted { return .interrupted }
+    if kicks {
+      guard try !queue.enableKicks() else {
+        queue.disableKicks()
+        return .queue
+      }
+    }
+    let wake = wait(source, kicks: kicks, timeout: timeout)
+    if kicks { queue.disableKicks() }
+    return wake
+  }
+
+  /// Sleeps until the control thread wants the queue: for a queue that is broken.
+  mutating func park() {
+    while !isInterrupted { _ = wait(.none, kicks: false, timeout: nil) }
+  }
+
+  private mutating func wait(_ source: WakeSource, kicks: Bool, timeout: Int?) -> Wake {
+    var timeout = timeout
+    if kicks, wiring.kick == nil {
+      timeout = min(timeout ?? Self.pollInterval, Self.pollInterval)
+    }
+    var entries: [3 of PollEntry] = [
+      PollEntry(control.wakeDescriptor, .readable),
+      PollEntry(kicks ? kickDescriptor : -1, .readable),
+      PollEntry(source.descriptor, source.events),
+    ]
+    poll(&entries, timeout: timeout)
+    var wake: Wake = []
+    if isInterrupted { wake.insert(.interrupted) }
+    if !entries[1].returned.isEmpty {
+      drainKick()
+      wake.insert(.queue)
+    } else if kicks, wiring.kick == nil {
+      wake.insert(.queue)
+    }
+    if !entries[2].returned.isEmpty { wake.insert(.source) }
+    return wake
+  }
+}
+
+// MARK: For bodies that wait in their own way
+
+extension QueuePort {
+  /// Readable when `isInterrupted` has become true. Never read it.
+  public var interruptDescriptor: Int32 { control.wakeDescriptor }
+
+  /// Readable when the driver has kicked, or -1 where no kick will come.
+  public var kickDescriptor: Int32 {
+    switch wiring.kick {
+    case .some(let kick): kick.raw
+    case .none: -1
+    }
+  }
+
+  /// Takes the kicks that have come. A kick descriptor that was closed is given up.
+  public mutating func drainKick() {
+    let alive = wiring.kick?.drainSignals() ?? false
+    if alive {
+      statistics.kicks.add(1, ordering: .relaxed)
+    } else {
+      wiring.kick = nil
+    }
+  }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// QueueWiring: how a queue and its driver wake each other, in the transport's terms.
+
+public import Linux
+public import VirtioRing
+
+/// A call: bytes to write to a descriptor, which interrupt the driver.
+///
+/// Every transport's call is of this form: 8 bytes to an eventfd or to a socket, a request word and an
+/// interrupt number to `/dev/lguest`, a message to a front-end's channel.
+public struct CallTarget: ~Copyable, Sendable {
+  private let descriptor: FileDescriptor
+  private let words: (UInt64, UInt64, UInt64)
+  private let byteCount: Int
+
+  /// Adds one to an eventfd, or writes those 8 bytes to a stream.
+  ///
+  /// - Parameter descriptor: should be non-blocking: where it is full, the driver has been called.
+  public init(signalling descriptor: consuming FileDescriptor) {
+    self.descriptor = descriptor
+    words = (1, 0, 0)
+    byteCount = 8
+  }
+
+  /// Writes a message of up to 24 bytes.
+  ///
+  /// - Precondition: `byteCount` is 1 to 24.
+  public init(
+    writing words: (UInt64, UInt64, UInt64), byteCount: Int,
+    to descriptor: consuming FileDescriptor
+  ) {
+    precondition(byteCount > 0 && byteCount <= 24)
+    self.descriptor = descriptor
+    self.words = words
+    self.byteCount = byteCount
+  }
+
+  /// Makes the call. A driver that is gone or has been called already is not an error.
+  public borrowing func send() {
+    descriptor.signal(words, byteCount: byteCount)
+  }
+}
+
+/// How the driver of a queue is heard and called.
+public struct QueueWiring: ~Copyable, Sendable {
+  /// Readable when the driver has kicked: an eventfd or a stream, read in full. nil: no kick ever comes,
+  /// and the queue is looked at from time to time.
+  public var kick: FileDescriptor?
+  /// Calls the driver. nil: the driver looks by itself.
+  public var call: CallTarget?
+  /// Told once when the driver has broken its ring.
+  public var onFault: (@Sendable (RingError) -> Void)?
+
+  /// Wires a queue.
+  public init(
+    kick: consuming FileDescriptor?, call: consuming CallTarget?,
+    onFault: (@Sendable (RingError) -> Void)? = nil
+  ) {
+    self.kick = kick
+    self.call = call
+    self.onFault = onFault
+  }
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// QueueWorker: one thread for one queue.
+//
+// The queue is moved into the thread and comes back from `RunningQueue.stop()`; in between nobody else
+// can reach it. Everything the control thread wants of a running queue goes through one mechanism: interrupt
+// the body, which finishes what is in flight and returns, then change what is to be changed, then go on
+// with the same body. So bodies know nothing of stops, memory hot-plug or new descriptors.
+
+public import Linux
+public import VirtioRing
+
+/// Starts queue workers.
+public enum QueueWorker {
+  /// Starts a thread that serves `queue` with `body`.
+  ///
+  /// - Parameters:
+  ///   - name: for the thread; the first 15 bytes of it show in `top -H`.
+  ///   - statistics: where the queue's counters are kept.
+  /// - Throws: what the system refused.
+  public static func start<Body: QueueBody & ~Copyable>(
+    name: String, queue: consuming Virtqueue, body: consuming Body,
+    wiring: consuming QueueWiring, statistics: QueueStatistics
+  ) throws(Errno) -> RunningQueue {
+    let control = try WorkerControl()
+    let port = QueuePort(control: control, wiring: wiring, statistics: statistics)
+    let state = WorkerState(queue: queue, body: body, port: port, control: control)
+    let thread = try WorkerThread.start(name: name, state: state) {
+      (state: consuming WorkerState<Body>) in state.run()
+    }
+    return RunningQueue(thread: thread, control: control)
+  }
+}
+
+/// What a worker's thread owns.
+private struct WorkerState<Body: QueueBody & ~Copyable>: ~Copyable, Sendable {
+  var queue: Virtqueue
+  var body: Body
+  var port: QueuePort
+  let control: WorkerControl
+
+  /// Serves until stopped. - Returns: the queue.
+  consuming func run() -> Virtqueue {
+    // A broken queue is reported once, however often the body is entered again.
+    var isReported = false
+    while true {
+      do throws(RingError) {
+        try body.run(&queue, &port)
+      } catch {
+        port.call(&queue)
+        if !isReported { report(error) }
+        isReported = true
+        port.park()
+      }
+      guard let wish = control.take() else { continue }
+      switch consume wish {
+      case .stop:
+        // What was given back last must not wait for a call until the queue runs again.
+        port.call(&queue)
+        return queue
+      case .replaceMemory(let memory):
+        do throws(RingError) {
+          try queue.replaceMemory(memory)
+        } catch {
+          report(error)
+          isReported = true
+        }
+      case .replaceKick(let kick): port.wiring.kick = kick
+      case .replaceCall(let call):
+        port.wiring.call = call
+        // Whatever the old descriptor was told may not have been heard.
+        port.wiring.call?.send()
+      }
+      control.grant()
+    }
+  }
+
+  private func report(_ error: RingError) {
+    port.statistics.faults.add(1, ordering: .relaxed)
+    port.wiring.onFault?(error)
+  }
+}
+
+/// A queue that a worker serves. Stop it to get the queue back.
+public struct RunningQueue: ~Copyable, Sendable {
+  private let thread: WorkerThread<Virtqueue>
+  private let control: WorkerControl
+
+  init(thread: consuming WorkerThread<Virtqueue>, control: WorkerControl) {
+    self.thread = thread
+    self.control = control
+  }
+
+  /// Finishes the requests in flight, ends the thread and returns the queue.
+  public consuming func stop() -> Virtqueue {
+    control.send(.stop)
+    return thread.join()
+  }
+
+  /// Goes on in another memory table. When this returns nothing uses the old one any more.
+  ///
+  /// A new table without the ring breaks the queue, which is reported as every fault.
+  public func replaceMemory(_ memory: GuestMemory) {
+    control.send(.replaceMemory(memory))
+    control.awaitGrant()
+  }
+
+  /// Listens to another kick descriptor; nil to look from time to time.
+  public func replaceKick(_ kick: consuming FileDescriptor?) {
+    control.send(.replaceKick(kick))
+    control.awaitGrant()
+  }
+
+  /// Calls the driver in another way, and once right away; nil for a driver that looks by itself.
+  public func replaceCall(_ call: consuming CallTarget?) {
+    control.send(.replaceCall(call))
+    control.awaitGrant()
+  }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// WorkerControl: where the control thread and one worker meet.
+//
+// The control thread leaves a wish, sets a flag and wakes the worker through an eventfd; the worker sees the flag
+// between two requests, or wakes from its sleep, lets its body finish what is in flight, and grants the wish.
+// Only one wish is under way at a time: the control thread waits for it.
+
+import Linux
+import Synchronization
+import VirtioRing
+
+final class WorkerControl: Sendable {
+  /// What the control thread wants.
+  enum Wish: ~Copyable, Sendable {
+    case stop
+    case replaceMemory(GuestMemory)
+    case replaceKick(FileDescriptor?)
+    case replaceCall(CallTarget?)
+  }
+
+  private let interrupted = Atomic<Bool>(false)
+  private let wish = Mutex<Wish?>(nil)
+  private let wake: EventFD
+  private let granted: EventFD
+
+  init() throws(Errno) {
+    wake = try EventFD(nonBlocking: true)
+    granted = try EventFD(nonBlocking: false)
+  }
+
+  // MARK: On the worker
+
+  var isInterrupted: Bool {
+    @inline(__always) get { interrupted.load(ordering: .relaxed) }
+  }
+
+  var wakeDescriptor: Int32 { wake.descriptor.raw }
+
+  /// Takes the wish, if there is one.
+  func take() -> Wish? {
+    let taken = wish.withLock { $0.take() }
+    interrupted.store(false, ordering: .relaxed)
+    wake.drain()
+    return taken
+  }
+
+  /// Lets the control thread go on.
+  func grant() { granted.signal() }
+
+  // MARK: On the control thread
+
+  /// Leaves a wish and wakes the worker. - Precondition: no wish is under way.
+  func send(_ new: consuming Wish) {
+    let new = Optional(new)
+    wish.withLock { $0 = new }
+    interrupted.store(true, ordering: .relaxed)
+    wake.signal()
+  }
+
+  /// Waits until the wish was granted.
+  func awaitGrant() { granted.wait() }
+}
