@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a thread can ask and set about itself.
+
+import CLinux
+import Glibc
+
+/// The calling thread.
+public enum CurrentThread {
+  /// The kernel's number for it, as shown by `ps -L` (gettid(2)).
+  public static var id: Int32 { clinux_gettid() }
+
+  /// Its name, as shown by ps and top.
+  public static var name: String {
+    var text = [CChar](repeating: 0, count: 16)
+    // SAFETY: the kernel's names take 16 bytes with their terminator, which is what the buffer has.
+    unsafe text.withUnsafeMutableBufferPointer { buffer in
+      _ = unsafe clinux_pthread_getname(pthread_self(), buffer.baseAddress, buffer.count)
+    }
+    return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+  }
+
+  /// Names it. The name is cut to 15 bytes, which is all that the kernel keeps.
+  public static func setName(_ name: String) {
+    let cut = name.utf8.prefix(15).map(CChar.init(bitPattern:)) + [0]
+    // SAFETY: the string is terminated and at most 16 bytes long; the call copies it.
+    unsafe cut.withUnsafeBufferPointer { buffer in
+      _ = unsafe clinux_pthread_setname(pthread_self(), buffer.baseAddress)
+    }
+  }
+
+  /// Limits it to the given processors (sched_setaffinity(2)).
+  ///
+  /// - Throws: `.invalidArgument` when none of them exists.
+  public static func setProcessors(_ processors: [Int]) throws(Errno) {
+    let mask = ProcessorMask(processors)
+    _ = try systemCall(retryOnInterrupt: false) {
+      // SAFETY: the call copies the mask's bytes before it returns.
+      unsafe mask.words.withUnsafeBytes { bytes in
+        unsafe clinux_sched_setaffinity(0, bytes.count, bytes.baseAddress)
+      }
+    }
+  }
+}
+
+/// A set of processors as the kernel wants it: a bit each.
+struct ProcessorMask {
+  /// 1024 processors, as in glibc's cpu_set_t. Numbers out of range are left out.
+  private(set) var words = [UInt](repeating: 0, count: 1024 / UInt.bitWidth)
+
+  init(_ processors: [Int]) {
+    for processor in processors where processor >= 0 && processor < 1024 {
+      words[processor / UInt.bitWidth] |= 1 << UInt(processor % UInt.bitWidth)
+    }
+  }
+}
