@@ -7,8 +7,7 @@
 // much at most), handed to readv, writev, preadv, pwritev or to io_uring, and advanced by what
 // they transferred, so short transfers need no other bookkeeping. The bytes never pass through Swift.
 
-import CLinux
-import Glibc
+public import Glibc
 public import Linux
 public import VirtioRing
 
@@ -127,14 +126,14 @@ extension SegmentWindow {
 
   /// Reads from a position of a file. - Returns: bytes read, 0 at the end of the file.
   public borrowing func read(
-    from descriptor: borrowing FileDescriptor, at offset: Int64
+    from descriptor: borrowing FileDescriptor, at offset: Int
   ) throws(Errno) -> Int {
     unsafe try descriptor.preadv(vectors, at: offset)
   }
 
   /// Writes to a position of a file. - Returns: bytes written, perhaps not all.
   public borrowing func write(
-    to descriptor: borrowing FileDescriptor, at offset: Int64
+    to descriptor: borrowing FileDescriptor, at offset: Int
   ) throws(Errno) -> Int {
     unsafe try descriptor.pwritev(vectors, at: offset)
   }

@@ -7,6 +7,7 @@
 // since, just before the thread sleeps. A body that must not wait so long uses `call` itself.
 
 public import Linux
+import Synchronization
 public import VirtioRing
 
 /// Why a body woke up. Several reasons can come together.
@@ -49,7 +50,7 @@ public struct QueuePort: ~Copyable, Sendable {
   public let statistics: QueueStatistics
 
   /// How long a queue without a kick descriptor sleeps between two looks.
-  private static let pollInterval = 1_000_000  // ns
+  private static let pollInterval = Duration.milliseconds(1)
 
   init(control: WorkerControl, wiring: consuming QueueWiring, statistics: QueueStatistics) {
     self.control = control
@@ -77,13 +78,13 @@ public struct QueuePort: ~Copyable, Sendable {
   /// - Parameters:
   ///   - source: a descriptor of the body's own to wait for as well.
   ///   - kicks: false to wait without looking at the queue: the body has buffers enough.
-  ///   - timeout: in nanoseconds; nil for none.
+  ///   - timeout: nil for none.
   /// - Returns: the reasons; none of them after the timeout.
   /// - Throws: what the driver did wrong.
   @discardableResult
   public mutating func sleep(
     _ queue: inout Virtqueue, also source: WakeSource = .none, kicks: Bool = true,
-    timeout: Int? = nil
+    timeout: Duration? = nil
   ) throws(RingError) -> Wake {
     call(&queue)
     if isInterrupted { return .interrupted }
@@ -103,26 +104,31 @@ public struct QueuePort: ~Copyable, Sendable {
     while !isInterrupted { _ = wait(.none, kicks: false, timeout: nil) }
   }
 
-  private mutating func wait(_ source: WakeSource, kicks: Bool, timeout: Int?) -> Wake {
+  private mutating func wait(_ source: WakeSource, kicks: Bool, timeout: Duration?) -> Wake {
     var timeout = timeout
     if kicks, wiring.kick == nil {
       timeout = min(timeout ?? Self.pollInterval, Self.pollInterval)
     }
-    var entries: [3 of PollEntry] = [
-      PollEntry(control.wakeDescriptor, .readable),
-      PollEntry(kicks ? kickDescriptor : -1, .readable),
-      PollEntry(source.descriptor, source.events),
+    var entries: InlineArray<3, PollEntry> = [
+      PollEntry(fd: control.wakeDescriptor),
+      PollEntry(fd: kicks ? kickDescriptor : -1),
+      PollEntry(fd: source.descriptor, events: source.events),
     ]
-    poll(&entries, timeout: timeout)
+    do throws(Errno) {
+      _ = try Poll.wait(&entries, timeout: timeout)
+    } catch {
+      // Out of kernel memory, at worst: as good as a wake-up without a reason.
+      return isInterrupted ? .interrupted : .queue
+    }
     var wake: Wake = []
     if isInterrupted { wake.insert(.interrupted) }
-    if !entries[1].returned.isEmpty {
+    if entries[1].isReady {
       drainKick()
       wake.insert(.queue)
     } else if kicks, wiring.kick == nil {
       wake.insert(.queue)
     }
-    if !entries[2].returned.isEmpty { wake.insert(.source) }
+    if entries[2].isReady { wake.insert(.source) }
     return wake
   }
 }
@@ -135,19 +141,15 @@ extension QueuePort {
 
   /// Readable when the driver has kicked, or -1 where no kick will come.
   public var kickDescriptor: Int32 {
-    switch wiring.kick {
-    case .some(let kick): kick.raw
-    case .none: -1
-    }
+    wiring.kickDescriptor
   }
 
   /// Takes the kicks that have come. A kick descriptor that was closed is given up.
   public mutating func drainKick() {
-    let alive = wiring.kick?.drainSignals() ?? false
-    if alive {
-      statistics.kicks.add(1, ordering: .relaxed)
-    } else {
-      wiring.kick = nil
+    switch wiring.drainKick() {
+    case .arrived: statistics.kicks.add(1, ordering: .relaxed)
+    case .none: break
+    case .closed: wiring.kick = nil
     }
   }
 }

@@ -38,7 +38,11 @@ public struct CallTarget: ~Copyable, Sendable {
 
   /// Makes the call. A driver that is gone or has been called already is not an error.
   public borrowing func send() {
-    descriptor.signal(words, byteCount: byteCount)
+    do throws(Errno) {
+      try descriptor.writeMessage([words.0, words.1, words.2], byteCount: byteCount)
+    } catch {
+      // No room: a call is waiting to be seen. Broken: the transport learns of it by itself.
+    }
   }
 }
 
@@ -60,5 +64,28 @@ public struct QueueWiring: ~Copyable, Sendable {
     self.kick = kick
     self.call = call
     self.onFault = onFault
+  }
+}
+
+extension QueueWiring {
+  /// The kick descriptor's number, or -1.
+  var kickDescriptor: Int32 {
+    switch kick {
+    case .some(let kick): kick.raw
+    case .none: -1
+    }
+  }
+
+  /// Takes the kicks that have come.
+  borrowing func drainKick() -> Wakeups {
+    switch kick {
+    case .some(let kick):
+      do throws(Errno) {
+        return try kick.consumeWakeups()
+      } catch {
+        return .closed
+      }
+    case .none: return .closed
+    }
   }
 }

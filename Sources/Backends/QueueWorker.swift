@@ -8,6 +8,7 @@
 // with the same body. So bodies know nothing of stops, memory hot-plug or new descriptors.
 
 public import Linux
+import Synchronization
 public import VirtioRing
 
 /// Starts queue workers.

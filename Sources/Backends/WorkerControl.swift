@@ -52,12 +52,12 @@ final class WorkerControl: Sendable {
 
   /// Leaves a wish and wakes the worker. - Precondition: no wish is under way.
   func send(_ new: consuming Wish) {
-    let new = Optional(new)
-    wish.withLock { $0 = new }
+    var new = Optional(new)
+    wish.withLock { $0 = new.take() }
     interrupted.store(true, ordering: .relaxed)
     wake.signal()
   }
 
   /// Waits until the wish was granted.
-  func awaitGrant() { granted.wait() }
+  func awaitGrant() { granted.drain() }
 }
