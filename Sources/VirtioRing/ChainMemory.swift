@@ -165,19 +165,33 @@ extension Chain {
       unsafe base.deallocate()
     }
 
-    /// The chain of a slot. - Precondition: `index` is in `0..<count`.
-    @inline(__always)
+    /// The chain of a slot; `Virtqueue.pop(into:at:)` fills it.
+    ///
+    /// - Precondition: `index` is in `0..<count`.
     public subscript(index: Int) -> Chain {
-      _read {
-        precondition(index >= 0 && index < count)
-        // SAFETY: compared just above; all chains are initialised.
-        yield unsafe base[index]
+      unsafeAddress {
+        // SAFETY: the pool outlives the access; the chain is initialised.
+        unsafe UnsafePointer(chain(index))
       }
-      _modify {
-        precondition(index >= 0 && index < count)
-        // SAFETY: compared just above.
-        yield unsafe &base[index]
-      }
+    }
+
+    /// Where a slot's chain is.
+    fileprivate func chain(_ index: Int) -> UnsafeMutablePointer<Chain> {
+      precondition(index >= 0 && index < count)
+      // SAFETY: compared just above; all chains are initialised.
+      return unsafe base + index
+    }
+  }
+
+  extension Virtqueue {
+    /// Takes the next available chain into a slot of a pool. As `pop(into:)` otherwise.
+    ///
+    /// - Precondition: the slot's last chain is not in flight any more.
+    public mutating func pop(
+      into pool: inout ChainPool, at index: Int
+    ) throws(RingError) -> Bool {
+      // SAFETY: the pool is borrowed exclusively, and its slots are changed here only.
+      unsafe try pop(into: &pool.chain(index).pointee)
     }
   }
 #endif
