@@ -69,6 +69,7 @@ let package = Package(
       ],
       swiftSettings: strict),
 
+    .testTarget(name: "LinuxTests", dependencies: ["Linux"], swiftSettings: strict),
     .testTarget(
       name: "VirtioRingTests", dependencies: ["VirtioRing", "VirtioTesting"],
       swiftSettings: strict),

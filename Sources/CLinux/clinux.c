@@ -33,6 +33,11 @@ int clinux_pthread_attr_setaffinity(pthread_attr_t *attr, size_t size, const voi
 	return pthread_attr_setaffinity_np(attr, size, mask);
 }
 
+int clinux_sched_getaffinity(pid_t pid, size_t size, void *mask)
+{
+	return sched_getaffinity(pid, size, mask);
+}
+
 int clinux_sched_setaffinity(pid_t pid, size_t size, const void *mask)
 {
 	return sched_setaffinity(pid, size, mask);

@@ -29,6 +29,17 @@ public enum CurrentThread {
     }
   }
 
+  /// The numbers of the processors it may run on (sched_getaffinity(2)).
+  public static var processors: [Int] {
+    var mask = ProcessorMask([])
+    // SAFETY: the kernel writes at most as many bytes as the mask has. It cannot fail for this
+    // thread, and if it did the mask would stay empty.
+    unsafe mask.words.withUnsafeMutableBytes { bytes in
+      _ = unsafe clinux_sched_getaffinity(0, bytes.count, bytes.baseAddress)
+    }
+    return mask.processors
+  }
+
   /// Limits it to the given processors (sched_setaffinity(2)).
   ///
   /// - Throws: `.invalidArgument` when none of them exists.
@@ -46,11 +57,15 @@ public enum CurrentThread {
 /// A set of processors as the kernel wants it: a bit each.
 struct ProcessorMask {
   /// 1024 processors, as in glibc's cpu_set_t. Numbers out of range are left out.
-  private(set) var words = [UInt](repeating: 0, count: 1024 / UInt.bitWidth)
+  fileprivate(set) var words = [UInt](repeating: 0, count: 1024 / UInt.bitWidth)
 
   init(_ processors: [Int]) {
     for processor in processors where processor >= 0 && processor < 1024 {
       words[processor / UInt.bitWidth] |= 1 << UInt(processor % UInt.bitWidth)
     }
+  }
+
+  var processors: [Int] {
+    (0..<1024).filter { words[$0 / UInt.bitWidth] & 1 << UInt($0 % UInt.bitWidth) != 0 }
   }
 }

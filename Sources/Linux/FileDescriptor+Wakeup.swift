@@ -69,8 +69,12 @@ extension FileDescriptor {
   public borrowing func writeMessage(
     _ words: InlineArray<3, UInt64>, byteCount: Int
   ) throws(Errno) {
-    // SAFETY: integers have no padding: every byte is initialised.
-    _ = try unsafe write(words.span.bytes.extracting(first: byteCount))
+    precondition(0...24 ~= byteCount, "three words have 24 bytes")
+    var words = words
+    _ = try systemCall(retryOnInterrupt: true) {
+      // SAFETY: at most 24 bytes are read, from a local of 24 bytes.
+      unsafe Glibc.write(raw, &words, byteCount)
+    }
   }
 
   /// Consumes the wake-ups that have arrived, in one read.
@@ -78,10 +82,8 @@ extension FileDescriptor {
   /// Never waits after a poll that said the descriptor is readable. Without such a poll, and without
   /// O_NONBLOCK, it waits for the first one.
   public borrowing func consumeWakeups() throws(Errno) -> Wakeups {
-    var words = InlineArray<16, UInt64>(repeating: 0)
-    var elements = words.mutableSpan
-    // SAFETY: any bytes are a UInt64.
-    var bytes = unsafe elements.mutableBytes
+    var words = InlineArray<128, UInt8>(repeating: 0)
+    var bytes = words.mutableSpan
     do throws(Errno) {
       return try read(into: &bytes) == 0 ? .closed : .arrived
     } catch .again {

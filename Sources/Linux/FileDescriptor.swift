@@ -61,12 +61,12 @@ public struct FileDescriptor: ~Copyable, Sendable {
 // MARK: - Reading
 
 extension FileDescriptor {
-  /// Reads what is there, at most as much as `bytes` holds (read(2)).
+  /// Reads what is there, as many bytes as the span takes (read(2)).
   ///
   /// - Returns: the number of bytes read, 0 at the end of the file or when the peer is gone.
-  public borrowing func read(into bytes: inout MutableRawSpan) throws(Errno) -> Int {
+  public borrowing func read(into bytes: inout MutableSpan<UInt8>) throws(Errno) -> Int {
     // SAFETY: the kernel writes at most `count` bytes to the span's memory, during the call.
-    try unsafe bytes.withUnsafeMutableBytes { buffer throws(Errno) in
+    try unsafe bytes.withUnsafeMutableBufferPointer { buffer throws(Errno) in
       try systemCall(retryOnInterrupt: true) {
         unsafe Glibc.read(raw, buffer.baseAddress, buffer.count)
       }
@@ -75,9 +75,7 @@ extension FileDescriptor {
 
   /// Reads what is there into the front of an array, which keeps its length.
   public borrowing func read(into bytes: inout [UInt8]) throws(Errno) -> Int {
-    var elements = bytes.mutableSpan
-    // SAFETY: any byte is a UInt8, whatever is read into them.
-    var span = unsafe elements.mutableBytes
+    var span = bytes.mutableSpan
     return try read(into: &span)
   }
 
@@ -93,11 +91,11 @@ extension FileDescriptor {
   ///
   /// - Returns: the number of bytes read, fewer than asked for only near the end of the file.
   public borrowing func read(
-    into bytes: inout MutableRawSpan, at offset: UInt64
+    into bytes: inout MutableSpan<UInt8>, at offset: UInt64
   ) throws(Errno) -> Int {
     let offset = try Self.position(offset)
     // SAFETY: the kernel writes at most `count` bytes to the span's memory, during the call.
-    return try unsafe bytes.withUnsafeMutableBytes { buffer throws(Errno) in
+    return try unsafe bytes.withUnsafeMutableBufferPointer { buffer throws(Errno) in
       try systemCall(retryOnInterrupt: true) {
         unsafe pread(raw, buffer.baseAddress, buffer.count, offset)
       }
@@ -106,9 +104,7 @@ extension FileDescriptor {
 
   /// Reads at a position of a file into the front of an array, which keeps its length.
   public borrowing func read(into bytes: inout [UInt8], at offset: UInt64) throws(Errno) -> Int {
-    var elements = bytes.mutableSpan
-    // SAFETY: any byte is a UInt8, whatever is read into them.
-    var span = unsafe elements.mutableBytes
+    var span = bytes.mutableSpan
     return try read(into: &span, at: offset)
   }
 }
@@ -122,9 +118,9 @@ extension FileDescriptor {
   /// block it: see `Signal.ignore()`.
   ///
   /// - Returns: the number of bytes written.
-  public borrowing func write(_ bytes: RawSpan) throws(Errno) -> Int {
+  public borrowing func write(_ bytes: Span<UInt8>) throws(Errno) -> Int {
     // SAFETY: the kernel reads at most `count` bytes of the span's memory, during the call.
-    try unsafe bytes.withUnsafeBytes { buffer throws(Errno) in
+    try unsafe bytes.withUnsafeBufferPointer { buffer throws(Errno) in
       try systemCall(retryOnInterrupt: true) {
         unsafe Glibc.write(raw, buffer.baseAddress, buffer.count)
       }
@@ -133,32 +129,30 @@ extension FileDescriptor {
 
   /// Writes as much of an array as the kernel takes now.
   public borrowing func write(_ bytes: [UInt8]) throws(Errno) -> Int {
-    // SAFETY: an array's elements are all initialised.
-    try unsafe write(bytes.span.bytes)
+    try write(bytes.span)
   }
 
   /// Writes all bytes, in as many calls as needed. For descriptors that wait: where it would have to
   /// wait and may not, it throws `.again` and part of the bytes may be written.
-  public borrowing func writeAll(_ bytes: RawSpan) throws(Errno) {
+  public borrowing func writeAll(_ bytes: Span<UInt8>) throws(Errno) {
     var done = 0
-    while done < bytes.byteCount {
+    while done < bytes.count {
       done += try write(bytes.extracting(done...))
     }
   }
 
   /// Writes all bytes of an array, in as many calls as needed.
   public borrowing func writeAll(_ bytes: [UInt8]) throws(Errno) {
-    // SAFETY: as above.
-    try unsafe writeAll(bytes.span.bytes)
+    try writeAll(bytes.span)
   }
 
   /// Writes at a position of a file (pwrite(2)).
   ///
   /// - Returns: the number of bytes written.
-  public borrowing func write(_ bytes: RawSpan, at offset: UInt64) throws(Errno) -> Int {
+  public borrowing func write(_ bytes: Span<UInt8>, at offset: UInt64) throws(Errno) -> Int {
     let offset = try Self.position(offset)
     // SAFETY: the kernel reads at most `count` bytes of the span's memory, during the call.
-    return try unsafe bytes.withUnsafeBytes { buffer throws(Errno) in
+    return try unsafe bytes.withUnsafeBufferPointer { buffer throws(Errno) in
       try systemCall(retryOnInterrupt: true) {
         unsafe pwrite(raw, buffer.baseAddress, buffer.count, offset)
       }
@@ -167,8 +161,7 @@ extension FileDescriptor {
 
   /// Writes an array at a position of a file.
   public borrowing func write(_ bytes: [UInt8], at offset: UInt64) throws(Errno) -> Int {
-    // SAFETY: as above.
-    try unsafe write(bytes.span.bytes, at: offset)
+    try write(bytes.span, at: offset)
   }
 
   /// A position or length as the kernel wants it. Those past 2^63 - 1 are never valid.

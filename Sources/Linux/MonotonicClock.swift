@@ -34,11 +34,11 @@ struct Deadline {
     self.end = overflow ? .max : end
   }
 
-  /// The time left, zero when it is over.
-  var remaining: timespec {
-    guard end > 0 else { return timespec() }
+  /// The time left, 0 when it is over.
+  var nanosecondsLeft: UInt64 {
+    guard end > 0 else { return 0 }
     let now = MonotonicClock.nanoseconds
-    return timespec(nanoseconds: end > now ? end - now : 0)
+    return end > now ? end - now : 0
   }
 }
 

@@ -113,7 +113,7 @@ public enum Poll {
     let end = timeout > .zero ? Deadline(after: timeout) : Deadline.passed
     return Int(
       try systemCall(retryOnInterrupt: true) {
-        var left = end.remaining
+        var left = timespec(nanoseconds: end.nanosecondsLeft)
         // SAFETY: the caller's buffer holds `count` structures; the time is a local.
         return unsafe clinux_ppoll(base, UInt(count), &left)
       })

@@ -87,8 +87,11 @@ public struct SignalSet: Sendable, ExpressibleByArrayLiteral {
   }
 
   /// Makes this set the calling thread's mask: the counterpart of `block()`.
-  public func restore() {
-    _ = Self.changeMask(SIG_SETMASK, self)
+  ///
+  /// - Returns: the mask before.
+  @discardableResult
+  public func restore() -> SignalSet {
+    Self.changeMask(SIG_SETMASK, self)
   }
 
   /// What the calling thread blocks now.

@@ -125,8 +125,9 @@ private func launch(_ job: Job, processors: [Int]?) throws(Errno) -> pthread_t {
     guard code == 0 else { throw Errno(rawValue: code) }
   }
 
-  // A thread inherits its mask, so the signals are blocked here: it never has a moment without.
-  let mask = SignalSet.asynchronous.block()
+  // A thread inherits its mask, so the mask is set here: the thread never has a moment without. The
+  // caller's own mask does not count: threads of libdispatch block more than should be blocked.
+  let mask = SignalSet.asynchronous.restore()
   defer { mask.restore() }
   var thread = pthread_t()
   let argument = unsafe Unmanaged.passRetained(job)

@@ -27,6 +27,7 @@ pid_t clinux_gettid(void);
 int clinux_pthread_setname(pthread_t thread, const char *name);
 int clinux_pthread_getname(pthread_t thread, char *name, size_t size);
 int clinux_pthread_attr_setaffinity(pthread_attr_t *attr, size_t size, const void *mask);
+int clinux_sched_getaffinity(pid_t pid, size_t size, void *mask);
 int clinux_sched_setaffinity(pid_t pid, size_t size, const void *mask);
 
 #endif

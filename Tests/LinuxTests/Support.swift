@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What several of these tests need: a place for files, and a pipe.
+
+import Glibc
+
+@testable import Linux
+
+/// A directory that is removed, with the files directly in it, when the test is over.
+struct TemporaryDirectory: ~Copyable {
+  let path: String
+
+  init() {
+    var template = Array("/tmp/lgdev-linux-XXXXXX".utf8.map(CChar.init(bitPattern:))) + [0]
+    unsafe template.withUnsafeMutableBufferPointer { buffer in
+      guard let base = buffer.baseAddress, unsafe mkdtemp(base) != nil else {
+        preconditionFailure("no temporary directory: \(Errno.current)")
+      }
+    }
+    path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+  }
+
+  func file(_ name: String) -> String { "\(path)/\(name)" }
+
+  deinit {
+    if let directory = unsafe opendir(path) {
+      while let entry = unsafe readdir(directory) {
+        let name = unsafe withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+          unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        if name != "." && name != ".." { unsafe unlink("\(path)/\(name)") }
+      }
+      unsafe closedir(directory)
+    }
+    unsafe rmdir(path)
+  }
+}
+
+/// The two ends of a pipe.
+struct Pipe: ~Copyable {
+  let reading: FileDescriptor
+  let writing: FileDescriptor
+
+  init() {
+    var ends: [Int32] = [-1, -1]
+    precondition(unsafe pipe(&ends) == 0)
+    reading = FileDescriptor(owning: ends[0])
+    writing = FileDescriptor(owning: ends[1])
+  }
+
+  /// Closes both ends here.
+  consuming func end() {}
+}
+
+/// Whether a descriptor's number is open in this process.
+func isOpen(_ raw: Int32) -> Bool { fcntl(raw, F_GETFD) != -1 }
