@@ -8,32 +8,43 @@
 
 /// A descriptor chain in private memory.
 public struct Chain: ~Copyable, Sendable {
-  let segments: SegmentBuffer
-  var segmentCount = 0
-
-  /// How many segments the device reads.
-  public internal(set) var readableCount = 0
-
-  /// How many bytes the device can read.
-  public internal(set) var readableBytes = 0
-
-  /// How many bytes the device can write.
-  public internal(set) var writableBytes = 0
-
-  /// The head's index in a split ring, the buffer id in a packed one.
-  public internal(set) var id: UInt16 = 0
-
-  /// How many descriptors of the ring itself it took.
-  var descriptorCount: UInt16 = 0
-
-  /// How many segments the device writes.
-  public var writableCount: Int { segmentCount &- readableCount }
+  let storage: ChainStorage
 
   /// Makes scratch for chains of up to `segmentCapacity` segments.
   ///
   /// A buffer that crosses from one memory region into another takes two. A chain that needs more
   /// is refused with `RingError.tooManySegments`.
   public init(segmentCapacity: Int = 1024) {
-    segments = SegmentBuffer(capacity: segmentCapacity)
+    storage = ChainStorage(capacity: segmentCapacity)
+  }
+
+  /// How many segments the device reads.
+  public var readableCount: Int {
+    @inline(__always) get { storage.header.readableCount }
+  }
+
+  /// How many segments the device writes.
+  public var writableCount: Int {
+    @inline(__always) get { storage.header.segmentCount &- storage.header.readableCount }
+  }
+
+  /// How many bytes the device can read.
+  public var readableBytes: Int {
+    @inline(__always) get { storage.header.readableBytes }
+  }
+
+  /// How many bytes the device can write.
+  public var writableBytes: Int {
+    @inline(__always) get { storage.header.writableBytes }
+  }
+
+  /// The head's index in a split ring, the buffer id in a packed one.
+  public var id: UInt16 {
+    @inline(__always) get { storage.header.id }
+  }
+
+  /// How many segments there are.
+  var segmentCount: Int {
+    @inline(__always) get { storage.header.segmentCount }
   }
 }

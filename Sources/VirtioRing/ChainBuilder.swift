@@ -6,9 +6,12 @@
 // guest memory, bounded size, bounded number of segments. It keeps the region that was hit last,
 // since requests cluster; a miss is a bisection.
 
-/// The state of one walk. It lives on the stack of `pop`.
-struct ChainBuilder: ~Copyable {
+/// The state of one walk. It lives in registers during `pop`: the slow paths take it by value and give
+/// it back, so that its address is never taken. Narrow stores that are read back wide cost more than
+/// all the checks together.
+struct ChainBuilder {
   private let table: RegionTable
+  private let segments: SegmentSlots
   private var region: GuestRegion
   private var count = 0
   private var readableCount = 0
@@ -17,8 +20,9 @@ struct ChainBuilder: ~Copyable {
 
   /// - Parameter lastHit: the region to try first.
   @inline(__always)
-  init(_ memory: borrowing GuestMemory, lastHit: GuestRegion) {
+  init(_ memory: borrowing GuestMemory, _ chain: borrowing Chain, lastHit: GuestRegion) {
     table = memory.table
+    segments = chain.storage.slots
     region = lastHit
   }
 
@@ -31,130 +35,167 @@ struct ChainBuilder: ~Copyable {
   ///
   /// A buffer of no bytes adds nothing and its address is not looked at: it is pointless, not harmful.
   @inline(__always)
-  mutating func append(
-    _ descriptor: Descriptor, isWritable: Bool, to chain: borrowing Chain
-  ) throws(RingError) {
+  mutating func append(_ descriptor: Descriptor, isWritable: Bool) throws(RingError) {
     let length = UInt64(descriptor.length)
+    // Each length is below 2^32 and there are at most 2^16 of them, so the sums cannot wrap.
     if isWritable {
       writableBytes &+= Int(length)
     } else {
-      // What was written already counts even if it was empty of bytes: the order is the driver's duty.
+      // A writable buffer of no bytes before this one is forgiven, as it is nowhere in the chain.
       guard count == readableCount else { throw .readableAfterWritable }
       readableBytes &+= Int(length)
     }
-    // Each length is below 2^32 and there are at most 2^16 of them, so the sums cannot wrap.
-    let offset = descriptor.address &- region.guestAddress
-    if offset < region.byteCount, length <= region.byteCount &- offset, length > 0 {
-      let segment = IOVector(
-        address: region.hostAddress &+ UInt(offset), byteCount: Int(length))
-      guard chain.segments.store(segment, at: count) else { throw .tooManySegments }
-      count &+= 1
-      if !isWritable { readableCount = count }
-    } else if length > 0 {
-      try appendPieces(descriptor.address, length, isWritable: isWritable, to: chain)
+    guard length > 0 else { return }
+    var offset = descriptor.address &- region.guestAddress
+    if offset >= region.byteCount {
+      guard let found = table.region(holding: descriptor.address) else {
+        throw .addressOutsideMemory
+      }
+      region = found
+      offset = descriptor.address &- found.guestAddress
+    }
+    if length <= region.byteCount &- offset {
+      try put(region.hostAddress &+ UInt(offset), Int(length), isWritable: isWritable)
+    } else {
+      self = try appending(descriptor.address, length, isWritable: isWritable)
     }
   }
 
-  /// Appends a buffer that is not in the region hit last, or not in one region alone.
-  @inline(never)
-  private mutating func appendPieces(
-    _ address: UInt64, _ length: UInt64, isWritable: Bool, to chain: borrowing Chain
+  @inline(__always)
+  private mutating func put(
+    _ address: UInt, _ byteCount: Int, isWritable: Bool
   ) throws(RingError) {
+    let segment = IOVector(address: address, byteCount: byteCount)
+    guard segments.store(segment, at: count) else { throw .tooManySegments }
+    count &+= 1
+    if !isWritable { readableCount = count }
+  }
+
+  /// The walk after a buffer that crosses from one region into others.
+  @inline(never)
+  private func appending(
+    _ address: UInt64, _ length: UInt64, isWritable: Bool
+  ) throws(RingError) -> ChainBuilder {
+    var next = self
     var address = address
     var remaining = length
     // Ends: each turn takes at least a byte from a region, and goes on at the region's end.
     while remaining > 0 {
       guard let found = table.region(holding: address) else { throw .addressOutsideMemory }
-      region = found
+      next.region = found
       let offset = address &- found.guestAddress
       let piece = min(remaining, found.byteCount &- offset)
-      let segment = IOVector(
-        address: found.hostAddress &+ UInt(offset), byteCount: Int(piece))
-      guard chain.segments.store(segment, at: count) else { throw .tooManySegments }
-      count &+= 1
-      if !isWritable { readableCount = count }
+      try next.put(found.hostAddress &+ UInt(offset), Int(piece), isWritable: isWritable)
       remaining &-= piece
-      // Wraps only at the very end of the address space, where no region starts again but one at 0:
-      // a region never passes the end, so its end is at most 2^64 - 1.
+      // A region never passes the end of the address space, so this is at most 2^64 - 1.
       address &+= piece
     }
+    return next
   }
 
   /// Hands the chain over, complete.
   @inline(__always)
-  consuming func finish(
-    _ chain: inout Chain, id: UInt16, descriptorCount: UInt16
-  ) throws(RingError) {
+  func finish(_ chain: inout Chain, id: UInt16, descriptorCount: UInt16) throws(RingError) {
     guard readableBytes &+ writableBytes <= Int(UInt32.max) else { throw .chainTooLarge }
-    chain.segmentCount = count
-    chain.readableCount = readableCount
-    chain.readableBytes = readableBytes
-    chain.writableBytes = writableBytes
-    chain.id = id
-    chain.descriptorCount = descriptorCount
+    chain.storage.header.segmentCount = count
+    chain.storage.header.readableCount = readableCount
+    chain.storage.header.readableBytes = readableBytes
+    chain.storage.header.writableBytes = writableBytes
+    chain.storage.header.id = id
+    chain.storage.header.descriptorCount = descriptorCount
   }
 }
 
 extension ChainBuilder {
-  /// Appends every buffer of an indirect table.
+  /// The walk after every buffer of an indirect table.
   ///
   /// - Parameters:
   ///   - followsNext: whether entries are linked (split) or simply stand in a row (packed).
   ///   - limit: the most entries a chain may have.
-  mutating func appendTable(
-    _ descriptor: Descriptor, followsNext: Bool, limit: Int, to chain: borrowing Chain
-  ) throws(RingError) {
-    let length = Int(descriptor.length)
-    guard length > 0, length % Descriptor.byteCount == 0 else { throw .indirectBadLength }
-    let entries = length / Descriptor.byteCount
+  @inline(__always)
+  func appendingTable(
+    _ descriptor: Descriptor, followsNext: Bool, limit: Int
+  ) throws(RingError) -> ChainBuilder {
+    let length = UInt64(descriptor.length)
+    guard length > 0, length % UInt64(Descriptor.byteCount) == 0 else {
+      throw .indirectBadLength
+    }
+    let entries = Int(length) / Descriptor.byteCount
     let offset = descriptor.address &- region.guestAddress
-    var host: UInt
-    if offset < region.byteCount, UInt64(length) <= region.byteCount &- offset {
-      host = region.hostAddress &+ UInt(offset)
-    } else if let found = table.region(holding: descriptor.address),
-      UInt64(length) <= found.byteCount &- (descriptor.address &- found.guestAddress)
+    if offset < region.byteCount, length <= region.byteCount &- offset,
+      let table = IndirectTable(address: region.hostAddress &+ UInt(offset), count: entries)
     {
-      host = found.hostAddress &+ UInt(descriptor.address &- found.guestAddress)
-    } else {
-      host = 0
+      return try appendingEntries(of: table, followsNext: followsNext, limit: limit)
     }
-    // A table in one region is read where it lies; one that crosses regions, entry by entry.
-    let whole = host == 0 ? nil : IndirectTable(address: host, count: entries)
+    return try appendingDistantTable(
+      descriptor.address, entries: entries, followsNext: followsNext, limit: limit)
+  }
+
+  /// Reads a table where it lies, in one region.
+  @inline(__always)
+  private func appendingEntries(
+    of table: IndirectTable, followsNext: Bool, limit: Int
+  ) throws(RingError) -> ChainBuilder {
+    var next = self
     var index = 0
-    var steps = 0
-    while true {
-      guard steps < limit else { throw .chainTooLong }
-      steps &+= 1
-      let entry: Descriptor
-      if let whole {
-        guard let read = whole.descriptor(index) else { throw .nextOutOfRange }
-        entry = read
-      } else {
-        entry = try scatteredEntry(descriptor.address, index: index, of: entries)
+    for _ in 0..<limit {
+      guard let entry = table.descriptor(index) else { throw .nextOutOfRange }
+      guard let following = try next.append(entry, at: index, followsNext: followsNext) else {
+        return next
       }
-      let flags = followsNext ? entry.splitFlags : entry.packedFlags
-      guard flags & RingFlag.indirect == 0 else { throw .indirectNested }
-      try append(entry, isWritable: flags & RingFlag.write != 0, to: chain)
-      if followsNext {
-        guard flags & RingFlag.next != 0 else { return }
-        index = Int(entry.splitNext)
-        guard index < entries else { throw .nextOutOfRange }
-      } else {
-        index &+= 1
-        guard index < entries else { return }
+      index = following
+      if !followsNext, index == table.count { return next }
+    }
+    throw .chainTooLong
+  }
+
+  /// Appends an entry. - Returns: the index of the one that follows it, nil after the last of a split
+  /// ring's.
+  @inline(__always)
+  private mutating func append(
+    _ entry: Descriptor, at index: Int, followsNext: Bool
+  ) throws(RingError) -> Int? {
+    let flags = followsNext ? entry.splitFlags : entry.packedFlags
+    guard flags & RingFlag.indirect == 0 else { throw .indirectNested }
+    try append(entry, isWritable: flags & RingFlag.write != 0)
+    guard followsNext else { return index &+ 1 }
+    return flags & RingFlag.next != 0 ? Int(entry.splitNext) : nil
+  }
+
+  /// A table that is not in the region hit last, or that crosses regions and is read entry by entry.
+  @inline(never)
+  private func appendingDistantTable(
+    _ address: UInt64, entries: Int, followsNext: Bool, limit: Int
+  ) throws(RingError) -> ChainBuilder {
+    if let found = table.region(holding: address) {
+      let offset = address &- found.guestAddress
+      if UInt64(entries &* Descriptor.byteCount) <= found.byteCount &- offset,
+        let table = IndirectTable(address: found.hostAddress &+ UInt(offset), count: entries)
+      {
+        return try appendingEntries(of: table, followsNext: followsNext, limit: limit)
       }
     }
+    var next = self
+    var index = 0
+    for _ in 0..<limit {
+      let entry = try scatteredEntry(address, index: index, of: entries)
+      guard let following = try next.append(entry, at: index, followsNext: followsNext) else {
+        return next
+      }
+      index = following
+      if !followsNext, index == entries { return next }
+    }
+    throw .chainTooLong
   }
 
   /// Reads one entry of a table that does not lie in one region.
-  @inline(never)
   private func scatteredEntry(
-    _ table: UInt64, index: Int, of entries: Int
+    _ address: UInt64, index: Int, of entries: Int
   ) throws(RingError) -> Descriptor {
     guard index < entries else { throw .nextOutOfRange }
-    let (address, overflow) = table.addingReportingOverflow(
+    let (address, overflow) = address.addingReportingOverflow(
       UInt64(index) &* UInt64(Descriptor.byteCount))
-    guard !overflow, let found = self.table.region(holding: address) else {
+    guard !overflow, let found = table.region(holding: address) else {
       throw .indirectOutsideMemory
     }
     let offset = address &- found.guestAddress

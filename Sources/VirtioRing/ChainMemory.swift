@@ -71,7 +71,7 @@ extension Chain {
     var skip = offset
     var copied = 0
     for index in 0..<readableCount where copied < target.count {
-      let segment = segments[index]
+      let segment = storage[index]
       if skip >= segment.byteCount {
         skip &-= segment.byteCount
         continue
@@ -94,7 +94,7 @@ extension Chain {
     var skip = offset
     var copied = 0
     for index in readableCount..<segmentCount where copied < source.count {
-      let segment = segments[index]
+      let segment = storage[index]
       if skip >= segment.byteCount {
         skip &-= segment.byteCount
         continue
@@ -129,13 +129,13 @@ extension Chain {
   /// Valid until the chain is popped into again. What they point to is shared with the driver.
   @unsafe
   public var readableSegments: UnsafeBufferPointer<IOVector> {
-    borrowing get { unsafe segments.pointer(0..<readableCount) }
+    borrowing get { unsafe storage.pointer(0..<readableCount) }
   }
 
   /// The device-writable segments, laid out as `struct iovec`. Valid as `readableSegments` is.
   @unsafe
   public var writableSegments: UnsafeBufferPointer<IOVector> {
-    borrowing get { unsafe segments.pointer(readableCount..<segmentCount) }
+    borrowing get { unsafe storage.pointer(readableCount..<segmentCount) }
   }
 }
 

@@ -81,7 +81,7 @@ struct PackedQueue: ~Copyable {
     var descriptor = ring.descriptor(nextAvailable)
     guard isAvailable(descriptor.packedFlags, wrap: availableWrap) else { return false }
 
-    var builder = ChainBuilder(memory, lastHit: lastHit)
+    var builder = ChainBuilder(memory, chain, lastHit: lastHit)
     var slot = nextAvailable
     var wrap = availableWrap
     var count: UInt16 = 0
@@ -96,10 +96,11 @@ struct PackedQueue: ~Copyable {
       if flags & RingFlag.indirect != 0 {
         guard indirect else { throw .indirectNotNegotiated }
         guard flags & RingFlag.next == 0 else { throw .indirectWithNext }
-        try builder.appendTable(descriptor, followsNext: false, limit: chainLimit, to: chain)
+        builder = try builder.appendingTable(
+          descriptor, followsNext: false, limit: chainLimit)
         break
       }
-      try builder.append(descriptor, isWritable: flags & RingFlag.write != 0, to: chain)
+      try builder.append(descriptor, isWritable: flags & RingFlag.write != 0)
       guard flags & RingFlag.next != 0 else { break }
       // No more slots than the ring has, less those that chains in flight take.
       guard count < size &- inFlightDescriptors else { throw .chainTooLong }

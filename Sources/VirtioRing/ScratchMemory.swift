@@ -63,42 +63,100 @@ struct RegionTable: @unchecked Sendable {
 
 // MARK: Private memory of a queue
 
-/// The segments of one chain: private memory of a fixed capacity that its chain owns.
-@safe
-struct SegmentBuffer: ~Copyable, @unchecked Sendable {
-  // Sendable because it is not copyable: whoever holds it is the only one who can reach the memory.
-  private let base: UnsafeMutablePointer<IOVector>
+/// What is known of a chain besides its segments.
+struct ChainHeader {
+  /// How many segments there is room for.
   let capacity: Int
+  var segmentCount = 0
+  var readableCount = 0
+  var readableBytes = 0
+  var writableBytes = 0
+  var id: UInt16 = 0
+  var descriptorCount: UInt16 = 0
+}
+
+/// The memory of one chain: a header and room for segments, in one block.
+///
+/// It is one word, so that a chain goes from call to call in a register. A chain that was a struct of
+/// all its fields would be copied to the stack for every call that borrows it.
+@safe
+struct ChainStorage: ~Copyable, @unchecked Sendable {
+  // Sendable because it is not copyable: whoever holds it is the only one who can reach the memory.
+  private let base: UnsafeMutablePointer<ChainHeader>
 
   init(capacity: Int) {
-    self.capacity = max(1, capacity)
-    unsafe base = .allocate(capacity: self.capacity)
-    unsafe base.initialize(repeating: IOVector(address: 0, byteCount: 0), count: self.capacity)
+    let capacity = max(1, capacity)
+    let block = UnsafeMutableRawPointer.allocate(
+      byteCount: MemoryLayout<ChainHeader>.stride + capacity * MemoryLayout<IOVector>.stride,
+      alignment: 16)
+    unsafe base = block.bindMemory(to: ChainHeader.self, capacity: 1)
+    unsafe base.initialize(to: ChainHeader(capacity: capacity))
+    // SAFETY: the block was made for that many segments behind the header.
+    unsafe segments.initialize(
+      repeating: IOVector(address: 0, byteCount: 0), count: capacity)
   }
 
   deinit { unsafe base.deallocate() }
 
-  /// Stores a segment. - Returns: false where there is no room.
-  @inline(__always)
-  borrowing func store(_ segment: IOVector, at index: Int) -> Bool {
-    guard index < capacity, index >= 0 else { return false }
-    // SAFETY: compared just above; all of the capacity is initialised.
-    unsafe base[index] = segment
-    return true
+  /// The first segment: it follows the header, whose stride is a multiple of a segment's alignment.
+  private var segments: UnsafeMutablePointer<IOVector> {
+    @inline(__always) get {
+      unsafe UnsafeMutableRawPointer(base + 1).assumingMemoryBound(to: IOVector.self)
+    }
   }
 
+  /// The header.
+  var header: ChainHeader {
+    @inline(__always) unsafeAddress {
+      // SAFETY: initialised for as long as this value lives.
+      unsafe UnsafePointer(base)
+    }
+    @inline(__always) nonmutating unsafeMutableAddress { unsafe base }
+  }
+
+  /// Where the segments go; valid while this value lives.
+  var slots: SegmentSlots {
+    @inline(__always) get { unsafe SegmentSlots(base: segments, capacity: header.capacity) }
+  }
+
+  /// - Precondition: `index` lies within the capacity.
   @inline(__always)
   subscript(index: Int) -> IOVector {
-    precondition(index >= 0 && index < capacity)
+    precondition(index >= 0 && index < header.capacity)
     // SAFETY: compared just above.
-    return unsafe base[index]
+    return unsafe segments[index]
   }
 
   /// - Precondition: `range` lies within the capacity. The buffer is valid while this value lives.
   @unsafe
   func pointer(_ range: Range<Int>) -> UnsafeBufferPointer<IOVector> {
-    precondition(range.lowerBound >= 0 && range.upperBound <= capacity)
-    return unsafe UnsafeBufferPointer(start: base + range.lowerBound, count: range.count)
+    precondition(range.lowerBound >= 0 && range.upperBound <= header.capacity)
+    return unsafe UnsafeBufferPointer(
+      start: segments + range.lowerBound, count: range.count)
+  }
+}
+
+/// Room for segments, as a walk over descriptors sees it: two words that stay in registers.
+@safe
+struct SegmentSlots {
+  private let base: UnsafeMutablePointer<IOVector>
+  private let capacity: Int
+
+  /// - Safety: the memory must be initialised and outlive this value.
+  @unsafe
+  @inline(__always)
+  fileprivate init(base: UnsafeMutablePointer<IOVector>, capacity: Int) {
+    unsafe self.base = unsafe base
+    self.capacity = capacity
+  }
+
+  /// Stores a segment. - Returns: false where there is no room.
+  @inline(__always)
+  func store(_ segment: IOVector, at index: Int) -> Bool {
+    guard index < capacity, index >= 0 else { return false }
+    // SAFETY: compared just above; the walk holds the chain whose buffer this is.
+    unsafe base[index] = segment
+    return true
   }
 }
 

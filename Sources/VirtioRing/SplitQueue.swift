@@ -78,7 +78,7 @@ struct SplitQueue: ~Copyable {
     guard head < size else { throw .headOutOfRange }
     guard inFlight[head].descriptors == 0 else { throw .headInFlight }
 
-    var builder = ChainBuilder(memory, lastHit: lastHit)
+    var builder = ChainBuilder(memory, chain, lastHit: lastHit)
     var index = head
     var count: UInt16 = 0
     while true {
@@ -88,10 +88,11 @@ struct SplitQueue: ~Copyable {
       if flags & RingFlag.indirect != 0 {
         guard indirect else { throw .indirectNotNegotiated }
         guard flags & RingFlag.next == 0 else { throw .indirectWithNext }
-        try builder.appendTable(descriptor, followsNext: true, limit: chainLimit, to: chain)
+        builder = try builder.appendingTable(
+          descriptor, followsNext: true, limit: chainLimit)
         break
       }
-      try builder.append(descriptor, isWritable: flags & RingFlag.write != 0, to: chain)
+      try builder.append(descriptor, isWritable: flags & RingFlag.write != 0)
       guard flags & RingFlag.next != 0 else { break }
       // More descriptors than the ring has: the chain bites its tail.
       guard count < size else { throw .chainTooLong }

@@ -183,7 +183,7 @@ extension Virtqueue {
   private func recordWrites(_ chain: borrowing Chain, written: UInt32, in log: DirtyLog) {
     var remaining = UInt64(written)
     for index in chain.readableCount..<chain.segmentCount where remaining > 0 {
-      let segment = chain.segments[index]
+      let segment = chain.storage[index]
       let count = min(remaining, UInt64(segment.byteCount))
       if let address = memory.guestAddress(ofHost: segment.address) {
         log.mark(address, count: count)
