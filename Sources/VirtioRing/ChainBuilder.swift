@@ -107,83 +107,84 @@ struct ChainBuilder {
 }
 
 extension ChainBuilder {
-  /// The walk after every buffer of an indirect table.
+  /// Appends every buffer of an indirect table.
   ///
   /// - Parameters:
   ///   - followsNext: whether entries are linked (split) or simply stand in a row (packed).
   ///   - limit: the most entries a chain may have.
   @inline(__always)
-  func appendingTable(
+  mutating func appendTable(
     _ descriptor: Descriptor, followsNext: Bool, limit: Int
-  ) throws(RingError) -> ChainBuilder {
+  ) throws(RingError) {
     let length = UInt64(descriptor.length)
     guard length > 0, length % UInt64(Descriptor.byteCount) == 0 else {
       throw .indirectBadLength
     }
     let entries = Int(length) / Descriptor.byteCount
-    let offset = descriptor.address &- region.guestAddress
-    if offset < region.byteCount, length <= region.byteCount &- offset,
-      let table = IndirectTable(address: region.hostAddress &+ UInt(offset), count: entries)
-    {
-      return try appendingEntries(of: table, followsNext: followsNext, limit: limit)
+    // The buffers of a table are likely in the region that holds the table, or in the one hit last; the
+    // latter stays the first guess.
+    var holder = region
+    var offset = descriptor.address &- holder.guestAddress
+    if offset >= holder.byteCount {
+      guard let found = table.region(holding: descriptor.address) else {
+        throw .indirectOutsideMemory
+      }
+      holder = found
+      offset = descriptor.address &- found.guestAddress
     }
-    return try appendingDistantTable(
-      descriptor.address, entries: entries, followsNext: followsNext, limit: limit)
-  }
-
-  /// Reads a table where it lies, in one region.
-  @inline(__always)
-  private func appendingEntries(
-    of table: IndirectTable, followsNext: Bool, limit: Int
-  ) throws(RingError) -> ChainBuilder {
-    var next = self
+    guard length <= holder.byteCount &- offset,
+      let table = IndirectTable(address: holder.hostAddress &+ UInt(offset), count: entries)
+    else {
+      self = try appendingScatteredTable(
+        descriptor.address, entries: entries, followsNext: followsNext, limit: limit)
+      return
+    }
     var index = 0
     for _ in 0..<limit {
       guard let entry = table.descriptor(index) else { throw .nextOutOfRange }
-      guard let following = try next.append(entry, at: index, followsNext: followsNext) else {
-        return next
+      let flags = followsNext ? entry.splitFlags : entry.packedFlags
+      guard flags & RingFlag.indirect == 0 else { throw .indirectNested }
+      try append(entry, isWritable: flags & RingFlag.write != 0)
+      if followsNext {
+        guard flags & RingFlag.next != 0 else { return }
+        index = Int(entry.splitNext)
+      } else {
+        index &+= 1
+        guard index < entries else { return }
       }
-      index = following
-      if !followsNext, index == table.count { return next }
     }
     throw .chainTooLong
   }
 
-  /// Appends an entry. - Returns: the index of the one that follows it, nil after the last of a split
-  /// ring's.
-  @inline(__always)
-  private mutating func append(
-    _ entry: Descriptor, at index: Int, followsNext: Bool
-  ) throws(RingError) -> Int? {
-    let flags = followsNext ? entry.splitFlags : entry.packedFlags
-    guard flags & RingFlag.indirect == 0 else { throw .indirectNested }
-    try append(entry, isWritable: flags & RingFlag.write != 0)
-    guard followsNext else { return index &+ 1 }
-    return flags & RingFlag.next != 0 ? Int(entry.splitNext) : nil
+  /// The walk after a table that does not begin the chain: `appendTable`, out of line.
+  @inline(never)
+  func appendingTable(
+    _ descriptor: Descriptor, followsNext: Bool, limit: Int
+  ) throws(RingError) -> ChainBuilder {
+    var next = self
+    try next.appendTable(descriptor, followsNext: followsNext, limit: limit)
+    return next
   }
 
-  /// A table that is not in the region hit last, or that crosses regions and is read entry by entry.
+  /// The walk after a table that crosses from one region into others: it is read entry by entry.
   @inline(never)
-  private func appendingDistantTable(
+  private func appendingScatteredTable(
     _ address: UInt64, entries: Int, followsNext: Bool, limit: Int
   ) throws(RingError) -> ChainBuilder {
-    if let found = table.region(holding: address) {
-      let offset = address &- found.guestAddress
-      if UInt64(entries &* Descriptor.byteCount) <= found.byteCount &- offset,
-        let table = IndirectTable(address: found.hostAddress &+ UInt(offset), count: entries)
-      {
-        return try appendingEntries(of: table, followsNext: followsNext, limit: limit)
-      }
-    }
     var next = self
     var index = 0
     for _ in 0..<limit {
       let entry = try scatteredEntry(address, index: index, of: entries)
-      guard let following = try next.append(entry, at: index, followsNext: followsNext) else {
-        return next
+      let flags = followsNext ? entry.splitFlags : entry.packedFlags
+      guard flags & RingFlag.indirect == 0 else { throw .indirectNested }
+      try next.append(entry, isWritable: flags & RingFlag.write != 0)
+      if followsNext {
+        guard flags & RingFlag.next != 0 else { return next }
+        index = Int(entry.splitNext)
+      } else {
+        index &+= 1
+        guard index < entries else { return next }
       }
-      index = following
-      if !followsNext, index == entries { return next }
     }
     throw .chainTooLong
   }

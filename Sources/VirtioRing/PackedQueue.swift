@@ -78,51 +78,98 @@ struct PackedQueue: ~Copyable {
   mutating func pop(
     _ memory: borrowing GuestMemory, into chain: inout Chain
   ) throws(RingError) -> Bool {
-    var descriptor = ring.descriptor(nextAvailable)
-    guard isAvailable(descriptor.packedFlags, wrap: availableWrap) else { return false }
+    let first = ring.descriptor(nextAvailable)
+    guard isAvailable(first.packedFlags, wrap: availableWrap) else { return false }
+    if first.packedFlags & RingFlag.indirect != 0 {
+      try takeTable(first, memory, into: &chain)
+    } else {
+      try takeDirect(first, memory, into: &chain)
+    }
+    return true
+  }
 
+  /// Walks a chain that begins in the ring.
+  @inline(__always)
+  private mutating func takeDirect(
+    _ first: Descriptor, _ memory: borrowing GuestMemory, into chain: inout Chain
+  ) throws(RingError) {
+    // Slots that no chain in flight takes: the chain may have so many at most.
+    let room = size &- inFlightDescriptors
     var builder = ChainBuilder(memory, chain, lastHit: lastHit)
+    var descriptor = first
     var slot = nextAvailable
     var wrap = availableWrap
-    var count: UInt16 = 0
+    var count: UInt16 = 1
     while true {
-      count &+= 1
-      slot &+= 1
-      if slot == size {
-        slot = 0
-        wrap.toggle()
-      }
+      advance(&slot, &wrap)
       let flags = descriptor.packedFlags
-      if flags & RingFlag.indirect != 0 {
-        guard indirect else { throw .indirectNotNegotiated }
-        guard flags & RingFlag.next == 0 else { throw .indirectWithNext }
-        builder = try builder.appendingTable(
-          descriptor, followsNext: false, limit: chainLimit)
-        break
-      }
       try builder.append(descriptor, isWritable: flags & RingFlag.write != 0)
       guard flags & RingFlag.next != 0 else { break }
-      // No more slots than the ring has, less those that chains in flight take.
-      guard count < size &- inFlightDescriptors else { throw .chainTooLong }
+      guard count < room else { throw .chainTooLong }
       descriptor = ring.descriptor(slot)
+      count &+= 1
       // The driver publishes the head last, so the rest must be there with it.
       guard isAvailable(descriptor.packedFlags, wrap: wrap) else { throw .descriptorNotAvailable }
+      if descriptor.packedFlags & RingFlag.indirect != 0 {
+        try checkIndirect(descriptor)
+        builder = try builder.appendingTable(descriptor, followsNext: false, limit: chainLimit)
+        advance(&slot, &wrap)
+        break
+      }
     }
+    try finish(builder, last: descriptor, count, room, &chain)
+    nextAvailable = slot
+    availableWrap = wrap
+  }
+
+  /// Walks a chain that is all in an indirect table. A function of its own, so that the direct walk keeps
+  /// its registers.
+  @inline(never)
+  private mutating func takeTable(
+    _ first: Descriptor, _ memory: borrowing GuestMemory, into chain: inout Chain
+  ) throws(RingError) {
+    try checkIndirect(first)
+    var builder = ChainBuilder(memory, chain, lastHit: lastHit)
+    try builder.appendTable(first, followsNext: false, limit: chainLimit)
+    try finish(builder, last: first, 1, size &- inFlightDescriptors, &chain)
+    var slot = nextAvailable
+    var wrap = availableWrap
+    advance(&slot, &wrap)
+    nextAvailable = slot
+    availableWrap = wrap
+  }
+
+  @inline(__always)
+  private func checkIndirect(_ descriptor: Descriptor) throws(RingError) {
+    guard indirect else { throw .indirectNotNegotiated }
+    guard descriptor.packedFlags & RingFlag.next == 0 else { throw .indirectWithNext }
+  }
+
+  @inline(__always)
+  private func advance(_ slot: inout UInt16, _ wrap: inout Bool) {
+    slot &+= 1
+    if slot == size {
+      slot = 0
+      wrap.toggle()
+    }
+  }
+
+  @inline(__always)
+  private mutating func finish(
+    _ builder: ChainBuilder, last: Descriptor, _ count: UInt16, _ room: UInt16,
+    _ chain: inout Chain
+  ) throws(RingError) {
     // The id counts in the last descriptor of a chain (2.8.6).
-    let id = descriptor.packedID
+    let id = last.packedID
     guard id < size else { throw .idOutOfRange }
     guard inFlight[id].descriptors == 0 else { throw .headInFlight }
-    guard count <= size &- inFlightDescriptors else { throw .chainTooLong }
-    lastHit = builder.lastHit
+    guard count <= room else { throw .chainTooLong }
     try builder.finish(&chain, id: id, descriptorCount: count)
-
+    lastHit = builder.lastHit
     inFlight[id] = InFlightTable.Slot(written: 0, descriptors: count)
     if inOrder { inFlight.setOrderedID(orderPosition(inFlightCount), id) }
     inFlightCount &+= 1
     inFlightDescriptors &+= count
-    nextAvailable = slot
-    availableWrap = wrap
-    return true
   }
 
   /// Where in the order the chain `step` places behind the oldest stands.

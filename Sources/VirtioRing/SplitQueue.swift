@@ -78,35 +78,72 @@ struct SplitQueue: ~Copyable {
     guard head < size else { throw .headOutOfRange }
     guard inFlight[head].descriptors == 0 else { throw .headInFlight }
 
+    let first = ring.descriptor(head)
+    if first.splitFlags & RingFlag.indirect != 0 {
+      try takeTable(first, head, memory, into: &chain)
+    } else {
+      try takeDirect(first, head, memory, into: &chain)
+    }
+    nextAvailable &+= 1
+    return true
+  }
+
+  /// Walks a chain that begins in the ring.
+  @inline(__always)
+  private mutating func takeDirect(
+    _ first: Descriptor, _ head: UInt16, _ memory: borrowing GuestMemory,
+    into chain: inout Chain
+  ) throws(RingError) {
     var builder = ChainBuilder(memory, chain, lastHit: lastHit)
-    var index = head
-    var count: UInt16 = 0
+    var descriptor = first
+    var count: UInt16 = 1
     while true {
-      let descriptor = ring.descriptor(index)
-      count &+= 1
       let flags = descriptor.splitFlags
-      if flags & RingFlag.indirect != 0 {
-        guard indirect else { throw .indirectNotNegotiated }
-        guard flags & RingFlag.next == 0 else { throw .indirectWithNext }
-        builder = try builder.appendingTable(
-          descriptor, followsNext: true, limit: chainLimit)
-        break
-      }
       try builder.append(descriptor, isWritable: flags & RingFlag.write != 0)
       guard flags & RingFlag.next != 0 else { break }
       // More descriptors than the ring has: the chain bites its tail.
       guard count < size else { throw .chainTooLong }
-      index = descriptor.splitNext
+      let index = descriptor.splitNext
       guard index < size else { throw .nextOutOfRange }
+      descriptor = ring.descriptor(index)
+      count &+= 1
+      if descriptor.splitFlags & RingFlag.indirect != 0 {
+        try checkIndirect(descriptor)
+        builder = try builder.appendingTable(descriptor, followsNext: true, limit: chainLimit)
+        break
+      }
     }
-    lastHit = builder.lastHit
-    try builder.finish(&chain, id: head, descriptorCount: count)
+    try finish(builder, head, count, &chain)
+  }
 
+  /// Walks a chain that is all in an indirect table. A function of its own, so that the direct walk keeps
+  /// its registers.
+  @inline(never)
+  private mutating func takeTable(
+    _ first: Descriptor, _ head: UInt16, _ memory: borrowing GuestMemory,
+    into chain: inout Chain
+  ) throws(RingError) {
+    try checkIndirect(first)
+    var builder = ChainBuilder(memory, chain, lastHit: lastHit)
+    try builder.appendTable(first, followsNext: true, limit: chainLimit)
+    try finish(builder, head, 1, &chain)
+  }
+
+  @inline(__always)
+  private func checkIndirect(_ descriptor: Descriptor) throws(RingError) {
+    guard indirect else { throw .indirectNotNegotiated }
+    guard descriptor.splitFlags & RingFlag.next == 0 else { throw .indirectWithNext }
+  }
+
+  @inline(__always)
+  private mutating func finish(
+    _ builder: ChainBuilder, _ head: UInt16, _ count: UInt16, _ chain: inout Chain
+  ) throws(RingError) {
+    try builder.finish(&chain, id: head, descriptorCount: count)
+    lastHit = builder.lastHit
     inFlight[head] = InFlightTable.Slot(written: 0, descriptors: count)
     if inOrder { inFlight.setOrderedID((oldest &+ inFlightCount) & (size &- 1), head) }
     inFlightCount &+= 1
-    nextAvailable &+= 1
-    return true
   }
 
   /// Reads the driver's index. - Returns: whether there is something new.
