@@ -196,19 +196,31 @@ struct PackedQueue: ~Copyable {
 
   // MARK: Giving chains back
 
+  /// `stage` and `publish` in one. - Returns: how many chains became visible.
+  @inline(__always)
+  mutating func push(_ chain: borrowing Chain, written: UInt32) -> UInt32 {
+    stage(chain, written: written)
+    return publish()
+  }
+
   @inline(__always)
   mutating func stage(_ chain: borrowing Chain, written: UInt32) {
     let id = chain.id
-    var slot = inFlight[id]
+    let slot = inFlight[id]
     precondition(slot.descriptors != 0 && !slot.isDone, "chain is not in flight")
-    guard inOrder else {
+    if inOrder {
+      stageInOrder(id, written)
+    } else {
       inFlight[id] = InFlightTable.Slot()
       putUsed(id, written, descriptors: slot.descriptors)
-      return
     }
-    slot.isDone = true
-    slot.written = written
-    inFlight[id] = slot
+  }
+
+  /// Marks a chain as done, then puts out all that are done and have nothing older before them.
+  @inline(never)
+  private mutating func stageInOrder(_ id: UInt16, _ written: UInt32) {
+    inFlight[id].isDone = true
+    inFlight[id].written = written
     while inFlightCount > 0 {
       let first = inFlight.orderedID(oldest)
       let done = inFlight[first]
@@ -243,12 +255,12 @@ struct PackedQueue: ~Copyable {
 
   /// - Returns: how many chains became visible.
   @inline(__always)
-  mutating func publish() -> UInt16 {
+  mutating func publish() -> UInt32 {
     guard stagedCount > 0 else { return 0 }
     let count = stagedCount
     stagedCount = 0
     ring.publishFlags(firstStaged, firstStagedFlags)
-    return count
+    return UInt32(count)
   }
 
   // MARK: Kicks and calls

@@ -167,20 +167,31 @@ struct SplitQueue: ~Copyable {
 
   // MARK: Giving chains back
 
+  /// `stage` and `publish` in one. - Returns: how many chains became visible.
+  @inline(__always)
+  mutating func push(_ chain: borrowing Chain, written: UInt32) -> UInt32 {
+    stage(chain, written: written)
+    return publish()
+  }
+
   @inline(__always)
   mutating func stage(_ chain: borrowing Chain, written: UInt32) {
     let id = chain.id
-    var slot = inFlight[id]
+    let slot = inFlight[id]
     precondition(slot.descriptors != 0 && !slot.isDone, "chain is not in flight")
-    guard inOrder else {
+    if inOrder {
+      stageInOrder(id, written)
+    } else {
       inFlight[id] = InFlightTable.Slot()
       putUsed(id, written)
-      return
     }
-    slot.isDone = true
-    slot.written = written
-    inFlight[id] = slot
-    // What is done and has nothing older before it can go.
+  }
+
+  /// Marks a chain as done, then puts out all that are done and have nothing older before them.
+  @inline(never)
+  private mutating func stageInOrder(_ id: UInt16, _ written: UInt32) {
+    inFlight[id].isDone = true
+    inFlight[id].written = written
     while inFlightCount > 0 {
       let first = inFlight.orderedID(oldest)
       let done = inFlight[first]
@@ -200,11 +211,11 @@ struct SplitQueue: ~Copyable {
 
   /// - Returns: how many chains became visible.
   @inline(__always)
-  mutating func publish() -> UInt16 {
+  mutating func publish() -> UInt32 {
     let count = nextUsed &- publishedUsed
     ring.publishUsedIndex(nextUsed)
     publishedUsed = nextUsed
-    return count
+    return UInt32(count)
   }
 
   // MARK: Kicks and calls

@@ -155,8 +155,12 @@ extension Virtqueue {
   /// - Precondition: the chain is in flight in this queue.
   @inline(__always)
   public mutating func push(_ chain: borrowing Chain, written: UInt32) {
-    stage(chain, written: written)
-    publish()
+    if dirtyLog != nil { recordWrites(chain, written: written) }
+    if let published = split?.push(chain, written: written) {
+      publishedSinceAsked = publishedSinceAsked &+ published
+    } else if let published = packed?.push(chain, written: written) {
+      publishedSinceAsked = publishedSinceAsked &+ published
+    }
   }
 
   /// Gives a chain back without showing it yet: chains that belong together (a packet over several
@@ -165,7 +169,7 @@ extension Virtqueue {
   /// With IN_ORDER a chain that was taken later than one still in flight is held back here.
   @inline(__always)
   public mutating func stage(_ chain: borrowing Chain, written: UInt32) {
-    if let log = dirtyLog { recordWrites(chain, written: written, in: log) }
+    if dirtyLog != nil { recordWrites(chain, written: written) }
     split?.stage(chain, written: written)
     packed?.stage(chain, written: written)
   }
@@ -174,13 +178,14 @@ extension Virtqueue {
   @inline(__always)
   public mutating func publish() {
     if let published = split?.publish() ?? packed?.publish() {
-      publishedSinceAsked = publishedSinceAsked &+ UInt32(published)
+      publishedSinceAsked = publishedSinceAsked &+ published
     }
   }
 
   /// Marks the pages that giving this chain back changes. Only while a migration is under way.
   @inline(never)
-  private func recordWrites(_ chain: borrowing Chain, written: UInt32, in log: DirtyLog) {
+  private func recordWrites(_ chain: borrowing Chain, written: UInt32) {
+    guard let log = dirtyLog else { return }
     var remaining = UInt64(written)
     for index in chain.readableCount..<chain.segmentCount where remaining > 0 {
       let segment = chain.storage[index]
