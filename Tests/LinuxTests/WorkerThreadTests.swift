@@ -22,7 +22,8 @@ private struct Token: ~Copyable, Sendable {
   }
 
   @Test func runsOnAnotherThreadUnderItsNameCutTo15Bytes() throws {
-    let worker = try WorkerThread<(Int32, String)>.start(name: "a-name-that-is-too-long", state: 0) {
+    let worker = try WorkerThread<(Int32, String)>.start(name: "a-name-that-is-too-long", state: 0)
+    {
       _ in (CurrentThread.id, CurrentThread.name)
     }
     let (id, name) = worker.join()
@@ -32,7 +33,8 @@ private struct Token: ~Copyable, Sendable {
 
   @Test func signalsFromOutsideAreBlockedAndFaultsAreNot() throws {
     let before = SignalSet.blocked
-    let worker = try WorkerThread<SignalSet>.start(name: "mask", state: 0) { _ in SignalSet.blocked }
+    let worker = try WorkerThread<SignalSet>.start(name: "mask", state: 0) { _ in SignalSet.blocked
+    }
     let mask = worker.join()
     for signal: Signal in [.terminate, .interrupt, .hangup, .pipe, .user1, .windowChange, .child] {
       #expect(mask.contains(signal))

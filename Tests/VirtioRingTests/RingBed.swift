@@ -85,7 +85,7 @@ final class RingBed {
   // MARK: Device
 
   func pop(_ number: Int = 0) throws(RingError) -> Bool {
-    let taken = try queue.pop(into: &chains[number])
+    let taken = try queue.pop(into: &chains, at: number)
     queue._checkInvariants()
     return taken
   }
