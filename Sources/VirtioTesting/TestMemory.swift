@@ -285,6 +285,6 @@ private final class HostBlocks: @unchecked Sendable {
 
   deinit {
     // SAFETY: each block is freed once; nobody has the regions any more.
-    for unsafeblock in unsafe blocks { unsafe block.deallocate() }
+    unsafe blocks.forEach { unsafe $0.deallocate() }
   }
 }
