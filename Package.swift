@@ -69,7 +69,7 @@ let package = Package(
       ],
       swiftSettings: strict),
 
-    .testTarget(name: "LinuxTests", dependencies: ["Linux"], swiftSettings: strict),
+    .testTarget(name: "LinuxTests", dependencies: ["Linux", "CLinux"], swiftSettings: strict),
     .testTarget(
       name: "VirtioRingTests", dependencies: ["VirtioRing", "VirtioTesting"],
       swiftSettings: strict),

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/statfs.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -29,5 +30,46 @@ int clinux_pthread_getname(pthread_t thread, char *name, size_t size);
 int clinux_pthread_attr_setaffinity(pthread_attr_t *attr, size_t size, const void *mask);
 int clinux_sched_getaffinity(pid_t pid, size_t size, void *mask);
 int clinux_sched_setaffinity(pid_t pid, size_t size, const void *mask);
+
+/* Files: open(2), fcntl(2), fallocate(2), lseek(2), memfd_create(2). */
+extern const int clinux_O_DIRECT;
+extern const int clinux_O_TMPFILE;
+extern const int clinux_F_OFD_SETLK;
+extern const int clinux_F_OFD_SETLKW;
+extern const int clinux_F_OFD_GETLK;
+extern const int clinux_SEEK_DATA;
+extern const int clinux_SEEK_HOLE;
+extern const int clinux_FALLOC_FL_KEEP_SIZE;
+extern const int clinux_FALLOC_FL_PUNCH_HOLE;
+extern const int clinux_FALLOC_FL_ZERO_RANGE;
+int clinux_fallocate(int fd, int mode, off_t offset, off_t length);
+extern const unsigned int clinux_MFD_CLOEXEC;
+extern const unsigned int clinux_MFD_ALLOW_SEALING;
+extern const unsigned int clinux_MFD_HUGETLB;
+int clinux_memfd_create(const char *name, unsigned int flags);
+extern const int clinux_F_ADD_SEALS;
+extern const int clinux_F_GET_SEALS;
+extern const int clinux_F_SEAL_SEAL;
+extern const int clinux_F_SEAL_SHRINK;
+extern const int clinux_F_SEAL_GROW;
+extern const int clinux_F_SEAL_WRITE;
+
+/* Block devices: the ioctls BLKGETSIZE64, BLKSSZGET, BLKPBSZGET, BLKDISCARD, BLKZEROOUT. */
+int clinux_blkgetsize64(int fd, uint64_t *bytes);
+int clinux_blksszget(int fd, int *bytes);
+int clinux_blkpbszget(int fd, unsigned int *bytes);
+int clinux_blkdiscard(int fd, uint64_t offset, uint64_t length);
+int clinux_blkzeroout(int fd, uint64_t offset, uint64_t length);
+
+/*
+ * sigbus.c. Registers mapped memory, made of pages of page_size bytes, whose SIGBUS faults are to be
+ * contained; gives its place in the table, or -1 with ENOSPC in errno when the table is full. The
+ * range stays mapped until it is unregistered. poisoned says whether a fault was contained there
+ * since, and contained how many were in all ranges together.
+ */
+int clinux_sigbus_register(uintptr_t start, size_t length, size_t page_size);
+void clinux_sigbus_unregister(int index);
+int clinux_sigbus_poisoned(int index);
+unsigned long clinux_sigbus_contained(void);
 
 #endif
