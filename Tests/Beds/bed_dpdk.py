@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Net on DPDK's virtio-user driver: split and packed rings, IN_ORDER, mergeable buffers, sudden
+death.
+
+testpmd sends every frame back; the bed sends frames of random length and content into the tap and
+compares.
+"""
+
+import threading
+import time
+
+import frames
+import network
+from bed import Bed, test
+from dpdk import MAC, Testpmd
+from lgdev import Lgdev
+
+
+class DpdkBed(Bed):
+  """One daemon, one testpmd after the other."""
+
+  name = "dpdk"
+  started = 0
+
+  def _testpmd(self, packed=False, in_order=False, mergeable=False):
+    self.started += 1
+    guest = self.own(
+      Testpmd(
+        self.room,
+        f"testpmd-{self.started}",
+        self.daemon.sockets["net0"],
+        packed,
+        in_order,
+        mergeable,
+      ),
+      transient=True,
+    )
+    guest.start()
+    return guest
+
+  def _show(self, **kind):
+    guest = self._testpmd(**kind)
+    frames.exchange(network.TAP, MAC, 5000, 1514)
+    if kind.get("mergeable"):
+      frames.exchange(network.TAP, MAC, 1000, 9014)
+    guest.stop()
+    self.release(guest)
+    self.daemon.check_idle()
+
+  @test("testpmd: split ring", 40, essential=True)
+  def split(self):
+    self.daemon = self.own(
+      Lgdev(
+        self.room, "dpdk-lgdev", ["--net", f"tap={network.TAP},address={network.HOST}/24"], ["net0"]
+      )
+    )
+    frames.long_frames(network.TAP)
+    self._show()
+
+  @test("testpmd: split ring, mergeable buffers, frames of 9000 bytes", 40)
+  def split_mergeable(self):
+    self._show(mergeable=True)
+
+  @test("testpmd: split ring, in order", 40)
+  def split_in_order(self):
+    self._show(in_order=True)
+
+  @test("testpmd: split ring, in order, mergeable buffers", 40)
+  def split_in_order_mergeable(self):
+    self._show(in_order=True, mergeable=True)
+
+  @test("testpmd: packed ring", 40)
+  def packed(self):
+    self._show(packed=True)
+
+  @test("testpmd: packed ring, mergeable buffers, frames of 9000 bytes", 40)
+  def packed_mergeable(self):
+    self._show(packed=True, mergeable=True)
+
+  @test("testpmd: packed ring, in order", 40)
+  def packed_in_order(self):
+    self._show(packed=True, in_order=True)
+
+  @test("testpmd: packed ring, in order, mergeable buffers", 40)
+  def packed_in_order_mergeable(self):
+    self._show(packed=True, in_order=True, mergeable=True)
+
+  @test(
+    "killed with SIGKILL while frames flow it leaves the daemon healthy; the next is served",
+    60,
+  )
+  def sudden_death(self):
+    for kind in ({"mergeable": True}, {"packed": True, "in_order": True}):
+      guest = self._testpmd(**kind)
+      flow = threading.Thread(target=frames.flood, args=(network.TAP, MAC, 1.5))
+      flow.start()
+      time.sleep(0.7)
+      guest.kill()
+      self.release(guest)
+      flow.join()
+      self.daemon.check_idle()
+    self._show(packed=True, mergeable=True)
+
+  @test("SIGTERM ends the daemon within a second and leaves nothing behind", 10)
+  def end(self):
+    self.daemon.check_stop()

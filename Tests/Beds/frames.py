@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Raw Ethernet frames sent into a tap and compared with what the front-end behind it sends back."""
+
+import os
+import random
+import socket
+import struct
+import time
+
+from failure import Failure
+from process import run
+
+_PROTOCOL = 0x88B5  # For experiments (IEEE 802): the host's own stack sends and answers none.
+_HOST = bytes.fromhex("525400170001")
+_PACKET_OUTGOING = 4
+_WINDOW = 64  # In flight at most: fewer than a ring of 256 holds even with five buffers a frame.
+
+
+def exchange(interface, mac, count, longest, seconds=20):
+  """Sends `count` frames of random length and content; each comes back once, in order, MACs
+  swapped.
+  """
+  guest = bytes.fromhex(mac.replace(":", ""))
+  rng = random.Random(count * longest)
+  pool = os.urandom(longest * 2)
+  link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_PROTOCOL))
+  link.bind((interface, _PROTOCOL))
+  link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+  link.settimeout(0.5)
+  expected, sent, returned = [], 0, 0
+  end = time.monotonic() + seconds
+  try:
+    while returned < count:
+      while sent < count and len(expected) < _WINDOW:
+        length = rng.randrange(60, longest + 1) - 18
+        start = rng.randrange(longest)
+        payload = struct.pack("!HI", _PROTOCOL, sent) + pool[start : start + length]
+        link.send(guest + _HOST + payload)
+        expected.append(_HOST + guest + payload)
+        sent += 1
+      try:
+        frame, address = link.recvfrom(65536)
+      except TimeoutError:
+        frame = None
+      if frame is not None and address[2] != _PACKET_OUTGOING:
+        want = expected.pop(0)
+        if frame != want:
+          raise Failure(
+            f"frame {returned} of {len(want)} bytes came back as {len(frame)} bytes: "
+            f"{_difference(want, frame)}"
+          )
+        returned += 1
+      if time.monotonic() > end:
+        raise Failure(f"{sent} frames were sent, {returned} came back within {seconds} s")
+  finally:
+    link.close()
+
+
+def flood(interface, mac, seconds):
+  """Keeps frames flowing for a while without looking at what comes back."""
+  guest = bytes.fromhex(mac.replace(":", ""))
+  link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+  link.bind((interface, 0))
+  end = time.monotonic() + seconds
+  try:
+    while time.monotonic() < end:
+      try:
+        link.send(guest + _HOST + struct.pack("!H", _PROTOCOL) + bytes(1000))
+      except OSError:
+        pass  # The tap's queue is full (ENOBUFS): it flows.
+  finally:
+    link.close()
+
+
+def long_frames(interface, mtu=9000):
+  run(["ip", "link", "set", interface, "mtu", str(mtu)])
+
+
+def _difference(want, got):
+  for position, (a, b) in enumerate(zip(want, got)):
+    if a != b:
+      return f"byte {position} is {b:#04x}, should be {a:#04x}"
+  return "equal as far as both go"

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the beds: real front-ends against `lgdev serve --transport vhost-user`.
+
+usage: run.py [--list] [BED[/WORD]...]
+
+Without names every bed runs. BED/WORD runs a bed's essential tests and those whose title holds
+WORD. The last line is `N passed, N failed`; the exit code is 0 when none failed. Environment: LGDEV
+(the program under test, default .build/release/lgdev), LGDEV_LOG_LEVEL.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import lgdev
+import sandbox
+from bed_block import BlockBed
+from bed_dpdk import DpdkBed
+from bed_qemu import QemuBed
+from bed_uml import UmlBed
+from failure import Failure
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+CACHE = os.path.join(os.path.dirname(os.path.dirname(_HERE)), ".build", "beds")
+BEDS = [UmlBed, BlockBed, DpdkBed, QemuBed]
+
+
+def _out_of_time(*_):
+  raise Failure("ran out of its time")
+
+
+def _run_test(bed, method, seconds):
+  """None when it passed, else why not."""
+  signal.signal(signal.SIGALRM, _out_of_time)
+  signal.alarm(seconds)
+  try:
+    return True, getattr(bed, method)()
+  except Failure as failure:
+    return False, str(failure)
+  except (
+    Exception
+  ) as error:  # A defect of the bed itself, or a system call that failed: shown, counted.
+    return False, f"{type(error).__name__}: {error}"
+  finally:
+    signal.alarm(0)
+
+
+def _run_bed(kind, word, room):
+  """(passed, failed) of one bed."""
+  passed = failed = 0
+  unreachable = None
+  bed = kind(room)
+  print(f"{kind.name}:", flush=True)
+  try:
+    for method, title, seconds, essential in kind.tests():
+      if word and not essential and word not in title:
+        continue
+      if unreachable:
+        failed += 1
+        print(f"  FAIL          {title}: not reached, since '{unreachable}' failed", flush=True)
+        continue
+      start = time.monotonic()
+      good, note = _run_test(bed, method, seconds)
+      took = time.monotonic() - start
+      if good:
+        passed += 1
+        print(f"  ok    {took:5.1f} s  {title}{f' ({note})' if note else ''}", flush=True)
+      else:
+        failed += 1
+        print(f"  FAIL  {took:5.1f} s  {title}: {note}", flush=True)
+        bed.after_failure()
+        if essential:
+          unreachable = title
+  finally:
+    bed.close()
+  return passed, failed
+
+
+def main(arguments):
+  chosen = [argument.partition("/") for argument in arguments] or [
+    (kind.name, "", "") for kind in BEDS
+  ]
+  by_name = {kind.name: kind for kind in BEDS}
+  if arguments == ["--list"]:
+    for kind in BEDS:
+      for _, title, seconds, _ in kind.tests():
+        print(f"{kind.name}: {title} (at most {seconds} s)")
+    return 0
+  unknown = [name for name, _, _ in chosen if name not in by_name]
+  if unknown:
+    print(
+      f"run.py: there is no bed '{unknown[0]}'; there are {', '.join(by_name)}", file=sys.stderr
+    )
+    return 2
+  lgdev.program()
+  if os.environ.get(sandbox.MARK) is None:
+    if subprocess.run([f"{_HERE}/setup.sh", CACHE]).returncode != 0:
+      return 1
+  sandbox.enter()
+  passed = failed = 0
+  start = time.monotonic()
+  with sandbox.Room(CACHE, "run") as room:
+    for name, _, word in chosen:
+      good, bad = _run_bed(by_name[name], word, room)
+      passed, failed = passed + good, failed + bad
+  print(f"{time.monotonic() - start:.0f} s; logs in {os.path.relpath(CACHE)}/run")
+  print(f"{passed} passed, {failed} failed")
+  return 1 if failed else 0
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv[1:]))
