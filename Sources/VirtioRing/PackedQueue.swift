@@ -161,12 +161,12 @@ struct PackedQueue: ~Copyable {
   ) throws(RingError) {
     // The id counts in the last descriptor of a chain (2.8.6).
     let id = last.packedID
-    guard id < size else { throw .idOutOfRange }
-    guard inFlight[id].descriptors == 0 else { throw .headInFlight }
+    guard let slot = inFlight.slot(id) else { throw .idOutOfRange }
+    guard slot.descriptors == 0 else { throw .headInFlight }
     guard count <= room else { throw .chainTooLong }
     try builder.finish(&chain, id: id, descriptorCount: count)
     lastHit = builder.lastHit
-    inFlight[id] = InFlightTable.Slot(written: 0, descriptors: count)
+    inFlight[id] = InFlightTable.Slot(descriptors: count)
     if inOrder { inFlight.setOrderedID(orderPosition(inFlightCount), id) }
     inFlightCount &+= 1
     inFlightDescriptors &+= count
@@ -219,8 +219,7 @@ struct PackedQueue: ~Copyable {
   /// Marks a chain as done, then puts out all that are done and have nothing older before them.
   @inline(never)
   private mutating func stageInOrder(_ id: UInt16, _ written: UInt32) {
-    inFlight[id].isDone = true
-    inFlight[id].written = written
+    inFlight[id] = InFlightTable.Slot(doneWith: inFlight[id], written: written)
     while inFlightCount > 0 {
       let first = inFlight.orderedID(oldest)
       let done = inFlight[first]

@@ -153,7 +153,8 @@ struct SegmentSlots {
   /// Stores a segment. - Returns: false where there is no room.
   @inline(__always)
   func store(_ segment: IOVector, at index: Int) -> Bool {
-    guard index < capacity, index >= 0 else { return false }
+    // One comparison: as an unsigned number a negative index is beyond every capacity.
+    guard UInt(bitPattern: index) < UInt(bitPattern: capacity) else { return false }
     // SAFETY: compared just above; the walk holds the chain whose buffer this is.
     unsafe base[index] = segment
     return true
@@ -165,11 +166,26 @@ struct SegmentSlots {
 struct InFlightTable: ~Copyable, @unchecked Sendable {
   // Sendable because it is not copyable, as above.
 
-  /// A head or id. `descriptors` is 0 for one that the driver owns.
+  /// A head or id: one word, so that it is stored and loaded whole.
   struct Slot {
-    var written: UInt32 = 0
-    var descriptors: UInt16 = 0
-    var isDone = false
+    /// From the low bits up: bytes written (32), descriptors (16), whether it is done (1).
+    private let word: UInt64
+
+    /// One that the driver owns.
+    @inline(__always) init() { word = 0 }
+
+    /// One in flight.
+    @inline(__always) init(descriptors: UInt16) { word = UInt64(descriptors) << 32 }
+
+    /// One that the device has done with, but that waits for older ones.
+    @inline(__always) init(doneWith slot: Slot, written: UInt32) {
+      word = slot.word | UInt64(written) | 1 << 48
+    }
+
+    /// 0 for one that the driver owns.
+    @inline(__always) var descriptors: UInt16 { UInt16(truncatingIfNeeded: word >> 32) }
+    @inline(__always) var written: UInt32 { UInt32(truncatingIfNeeded: word) }
+    @inline(__always) var isDone: Bool { word >> 48 != 0 }
   }
 
   private let slots: UnsafeMutablePointer<Slot>
@@ -202,6 +218,14 @@ struct InFlightTable: ~Copyable, @unchecked Sendable {
       // SAFETY: compared just above.
       unsafe slots[Int(id)] = newValue
     }
+  }
+
+  /// The slot of a number that the driver gave, or nil where there is no such slot.
+  @inline(__always)
+  func slot(_ id: UInt16) -> Slot? {
+    guard id < size else { return nil }
+    // SAFETY: compared just above; all slots are initialised.
+    return unsafe slots[Int(id)]
   }
 
   /// The id at a position of the order in which chains were taken.

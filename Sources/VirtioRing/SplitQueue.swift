@@ -75,8 +75,8 @@ struct SplitQueue: ~Copyable {
       guard try lookAgain() else { return false }
     }
     let head = ring.availableEntry(nextAvailable)
-    guard head < size else { throw .headOutOfRange }
-    guard inFlight[head].descriptors == 0 else { throw .headInFlight }
+    guard let slot = inFlight.slot(head) else { throw .headOutOfRange }
+    guard slot.descriptors == 0 else { throw .headInFlight }
 
     let first = ring.descriptor(head)
     if first.splitFlags & RingFlag.indirect != 0 {
@@ -141,7 +141,7 @@ struct SplitQueue: ~Copyable {
   ) throws(RingError) {
     try builder.finish(&chain, id: head, descriptorCount: count)
     lastHit = builder.lastHit
-    inFlight[head] = InFlightTable.Slot(written: 0, descriptors: count)
+    inFlight[head] = InFlightTable.Slot(descriptors: count)
     if inOrder { inFlight.setOrderedID((oldest &+ inFlightCount) & (size &- 1), head) }
     inFlightCount &+= 1
   }
@@ -190,8 +190,7 @@ struct SplitQueue: ~Copyable {
   /// Marks a chain as done, then puts out all that are done and have nothing older before them.
   @inline(never)
   private mutating func stageInOrder(_ id: UInt16, _ written: UInt32) {
-    inFlight[id].isDone = true
-    inFlight[id].written = written
+    inFlight[id] = InFlightTable.Slot(doneWith: inFlight[id], written: written)
     while inFlightCount > 0 {
       let first = inFlight.orderedID(oldest)
       let done = inFlight[first]
