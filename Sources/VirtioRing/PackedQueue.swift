@@ -69,9 +69,8 @@ struct PackedQueue: ~Copyable {
   /// Whether flags mark a descriptor that the driver has made available in this round.
   @inline(__always)
   private func isAvailable(_ flags: UInt16, wrap: Bool) -> Bool {
-    let available = flags & RingFlag.available != 0
-    let used = flags & RingFlag.used != 0
-    return available == wrap && used != wrap
+    // AVAIL equal to the counter and USED not: with the counter at 1 only AVAIL is set, else only USED.
+    flags & (RingFlag.available | RingFlag.used) == (wrap ? RingFlag.available : RingFlag.used)
   }
 
   @inline(__always)
