@@ -164,7 +164,7 @@ struct PackedQueue: ~Copyable {
     guard slot.descriptors == 0 else { throw .headInFlight }
     guard count <= room else { throw .chainTooLong }
     try builder.finish(&chain, id: id, descriptorCount: count)
-    lastHit = builder.lastHit
+    if builder.lastHit.guestAddress != lastHit.guestAddress { lastHit = builder.lastHit }
     inFlight[id] = InFlightTable.Slot(descriptors: count)
     if inOrder { inFlight.setOrderedID(orderPosition(inFlightCount), id) }
     inFlightCount &+= 1
@@ -206,7 +206,7 @@ struct PackedQueue: ~Copyable {
   mutating func stage(_ chain: borrowing Chain, written: UInt32) {
     let id = chain.id
     let slot = inFlight[id]
-    precondition(slot.descriptors != 0 && !slot.isDone, "chain is not in flight")
+    precondition(slot.isWithDevice, "chain is not in flight")
     if inOrder {
       stageInOrder(id, written)
     } else {

@@ -186,6 +186,8 @@ struct InFlightTable: ~Copyable, @unchecked Sendable {
     @inline(__always) var descriptors: UInt16 { UInt16(truncatingIfNeeded: word >> 32) }
     @inline(__always) var written: UInt32 { UInt32(truncatingIfNeeded: word) }
     @inline(__always) var isDone: Bool { word >> 48 != 0 }
+    /// In flight and not done: there are descriptors, and nothing above them.
+    @inline(__always) var isWithDevice: Bool { (word >> 32) &- 1 < 0xffff }
   }
 
   private let slots: UnsafeMutablePointer<Slot>

@@ -140,7 +140,7 @@ struct SplitQueue: ~Copyable {
     _ builder: ChainBuilder, _ head: UInt16, _ count: UInt16, _ chain: inout Chain
   ) throws(RingError) {
     try builder.finish(&chain, id: head, descriptorCount: count)
-    lastHit = builder.lastHit
+    if builder.lastHit.guestAddress != lastHit.guestAddress { lastHit = builder.lastHit }
     inFlight[head] = InFlightTable.Slot(descriptors: count)
     if inOrder { inFlight.setOrderedID((oldest &+ inFlightCount) & (size &- 1), head) }
     inFlightCount &+= 1
@@ -178,7 +178,7 @@ struct SplitQueue: ~Copyable {
   mutating func stage(_ chain: borrowing Chain, written: UInt32) {
     let id = chain.id
     let slot = inFlight[id]
-    precondition(slot.descriptors != 0 && !slot.isDone, "chain is not in flight")
+    precondition(slot.isWithDevice, "chain is not in flight")
     if inOrder {
       stageInOrder(id, written)
     } else {
