@@ -401,20 +401,15 @@ static inline void packed_push(struct cring *ring, uint32_t written)
 	store16(at + 14, flags, __ATOMIC_RELEASE);
 }
 
-int cring_serve(struct cring *ring, int limit, uint32_t written)
+int cring_pop(struct cring *ring)
 {
-	int served = 0;
+	return ring->packed ? packed_pop(ring) : split_pop(ring);
+}
 
-	while (served < limit) {
-		int taken = ring->packed ? packed_pop(ring) : split_pop(ring);
-
-		if (taken <= 0)
-			return taken < 0 ? -1 : served;
-		if (ring->packed)
-			packed_push(ring, written);
-		else
-			split_push(ring, written);
-		served++;
-	}
-	return served;
+void cring_push(struct cring *ring, uint32_t written)
+{
+	if (ring->packed)
+		packed_push(ring, written);
+	else
+		split_push(ring, written);
 }

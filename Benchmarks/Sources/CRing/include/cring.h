@@ -25,6 +25,13 @@ struct cring *cring_new(bool packed, uint16_t size, bool indirect, uintptr_t fir
 			size_t region_count);
 void cring_free(struct cring *ring);
 
+/* Takes a chain. Returns 1 where there was one, 0 where there was none, -1 where the driver broke the
+ * ring. */
+int cring_pop(struct cring *ring);
+
+/* Gives the chain back that was taken last. */
+void cring_push(struct cring *ring, uint32_t written);
+
 /* Takes and gives back up to `limit` chains, `written` bytes each.
  * Returns how many there were, or -1 where the driver broke the ring. */
 int cring_serve(struct cring *ring, int limit, uint32_t written);
