@@ -73,6 +73,9 @@ let package = Package(
     .testTarget(
       name: "VirtioRingTests", dependencies: ["VirtioRing", "VirtioTesting"],
       swiftSettings: strict),
+    .testTarget(
+      name: "BackendsTests", dependencies: ["Backends", "Linux", "VirtioRing", "VirtioTesting"],
+      swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -138,3 +138,27 @@ extension SegmentWindow {
     unsafe try descriptor.pwritev(vectors, at: offset)
   }
 }
+
+extension SegmentWindow {
+  /// Fills the selected bytes with the kernel's random numbers, without waiting.
+  ///
+  /// - Returns: bytes written, perhaps not all.
+  /// - Throws: what stopped the first byte: `.again` where there is no entropy yet.
+  public borrowing func fillWithRandom() throws(Errno) -> Int {
+    var filled = 0
+    // SAFETY: as for the transfers above.
+    for unsafe vector in unsafe vectors {
+      do throws(Errno) {
+        let piece = unsafe UnsafeMutableRawBufferPointer(
+          start: vector.iov_base, count: vector.iov_len)
+        let count = unsafe try Random.fill(piece)
+        filled &+= count
+        guard unsafe count == vector.iov_len else { break }
+      } catch {
+        guard filled > 0 else { throw error }
+        break
+      }
+    }
+    return filled
+  }
+}

@@ -99,6 +99,21 @@ public struct QueuePort: ~Copyable, Sendable {
     return wake
   }
 
+  /// Calls the driver if due, then sleeps without looking at the queue: for a body that must wait in
+  /// the middle of a request.
+  ///
+  /// - Parameters:
+  ///   - source: what the request waits for.
+  ///   - timeout: nil for none.
+  /// - Returns: `.source`, `.interrupted`, both, or none of them after the timeout.
+  public mutating func sleepInRequest(
+    _ queue: inout Virtqueue, for source: WakeSource, timeout: Duration? = nil
+  ) -> Wake {
+    call(&queue)
+    if isInterrupted { return .interrupted }
+    return wait(source, kicks: false, timeout: timeout)
+  }
+
   /// Sleeps until the control thread wants the queue: for a queue that is broken.
   mutating func park() {
     while !isInterrupted { _ = wait(.none, kicks: false, timeout: nil) }

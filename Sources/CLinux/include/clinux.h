@@ -72,4 +72,8 @@ void clinux_sigbus_unregister(int index);
 int clinux_sigbus_poisoned(int index);
 unsigned long clinux_sigbus_contained(void);
 
+/* getrandom(2) */
+extern const unsigned int clinux_GRND_NONBLOCK;
+ssize_t clinux_getrandom(void *buffer, size_t size, unsigned int flags);
+
 #endif

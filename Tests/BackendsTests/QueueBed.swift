@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// QueueBed: one queue of a device, served by its worker, with an honest driver on the other end. The
+// test's thread is the driver and the control thread in one.
+
+import Backends
+import Linux
+import Testing
+import VirtioRing
+import VirtioTesting
+
+enum QueueFormat: String, CaseIterable, CustomStringConvertible, Sendable {
+  case split
+  case packed
+
+  var description: String { rawValue }
+}
+
+/// How long a test waits for what must come soon.
+let soon = Duration.seconds(5)
+
+/// A class, so that `#expect` can take calls of it: drivers and queues cannot be copied.
+final class QueueBed {
+  let device: any Device
+  let index: Int
+  let memory: TestMemory
+  /// Guest addresses for buffers, which nothing else uses.
+  var space: GuestSpace
+  private var driver: Driver
+  private let kick: EventFD
+  private let call: EventFD
+  private var queue: Virtqueue?
+  private var running: RunningQueue?
+
+  /// Starts a queue of `device`.
+  ///
+  /// - Parameters:
+  ///   - features: besides those of the format.
+  ///   - byteCount: of guest memory for buffers.
+  ///   - started: false to offer something before `start()`.
+  init(
+    _ device: any Device, index: Int = 0, _ format: QueueFormat = .split, size: UInt16 = 16,
+    features: Features = [.indirectDescriptors, .eventIndex], byteCount: UInt64 = 0x40_0000,
+    started: Bool = true
+  ) throws {
+    self.device = device
+    self.index = index
+    let ringBytes = UInt64(size) * 16 * 20 + 0x4000
+    memory = TestMemory(byteCount: ringBytes + byteCount)
+    space = GuestSpace(0..<ringBytes + byteCount)
+    var features = features.union(.version1)
+    let plan: RingPlan
+    switch format {
+    case .split: plan = .split(size: size, in: &space, indirectCapacity: 16)
+    case .packed:
+      features.insert(.packedRing)
+      plan = .packed(size: size, in: &space, indirectCapacity: 16)
+    }
+    driver = Driver(plan, memory: memory, features: features)
+    queue = try Virtqueue(driver.configuration, memory: memory.guestMemory)
+    kick = try EventFD()
+    call = try EventFD()
+    if started { try start() }
+  }
+
+  deinit { stop() }
+
+  // MARK: Control
+
+  /// Starts the queue's worker.
+  func start() throws {
+    guard let queue = queue.take() else { preconditionFailure("the queue is running") }
+    let wiring = QueueWiring(
+      kick: try kick.descriptor.duplicate(),
+      call: CallTarget(signalling: try call.descriptor.duplicate()))
+    running = try device.start(queue, index: index, wiring: wiring)
+  }
+
+  /// Takes the queue back from its worker.
+  func stop() {
+    guard let running = running.take() else { return }
+    queue = running.stop()
+  }
+
+  /// How many chains the device has taken and not given back. - Precondition: stopped.
+  var inFlightCount: Int {
+    switch queue {
+    case .some(let queue): queue.inFlightCount
+    case .none: preconditionFailure("the queue is running")
+    }
+  }
+
+  // MARK: Driver
+
+  /// Offers a chain and kicks if the device wants that.
+  func offer(
+    _ buffers: [DriverBuffer], shape: ChainShape = .direct, token: UInt64 = 0
+  ) -> Bool {
+    guard driver.offer(buffers, shape: shape, token: token) else { return false }
+    if driver.needsKick() { kick.signal() }
+    return true
+  }
+
+  /// Offers bytes for the device to read, in one buffer.
+  func offer(_ bytes: [UInt8], token: UInt64 = 0) -> Bool {
+    let address = space.take(UInt64(bytes.count))
+    memory.write(bytes, at: address)
+    return offer([.readable(address, UInt32(bytes.count))], token: token)
+  }
+
+  /// Takes the next used chain, nil where there is none.
+  func collect() throws -> UsedChain? { try driver.collect() }
+
+  /// Waits for a call and takes the next used chain; nil where none comes in time.
+  func awaitUsed(within time: Duration = soon) throws -> UsedChain? {
+    let end = ContinuousClock.now + time
+    while true {
+      if let used = try driver.collect() { return used }
+      if driver.allowCalls() { continue }
+      let left = end - ContinuousClock.now
+      guard left > .zero else { return nil }
+      if try Poll.wait(for: .readable, on: call.descriptor, timeout: left).isEmpty { return nil }
+      call.drain()
+    }
+  }
+}

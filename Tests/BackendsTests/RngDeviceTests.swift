@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Backends
+import Linux
+import Synchronization
+import Testing
+import VirtioRing
+import VirtioTesting
+
+@Suite("An entropy device")
+struct RngDeviceTests {
+  private func device(
+    _ source: RngOptions.Source = .kernel, limit: Int = 65536, log: LineCollector? = nil,
+    name: String = "rng0"
+  ) throws -> RngDevice {
+    var options = RngOptions()
+    options.source = source
+    options.requestLimit = limit
+    options.onTrouble = log?.hook
+    return try RngDevice(name: name, options: options)
+  }
+
+  /// Random bytes leave a zeroed buffer zero at any one place with 1/256, at 16 places never.
+  private func looksRandom(_ bytes: [UInt8]) -> Bool {
+    stride(from: 0, to: bytes.count - 15, by: 16).allSatisfy { start in
+      bytes[start..<start + 16].contains { $0 != 0 }
+    }
+  }
+
+  @Test("is of type 4, has one queue and no configuration space")
+  func shape() throws {
+    let device = try device()
+    #expect(device.id == .rng)
+    #expect(device.queueSizes.count == 1)
+    #expect(device.configuration().isEmpty)
+    #expect(!device.writeConfiguration(at: 0, [1]))
+    #expect(device.offeredFeatures == .allRing)
+  }
+
+  @Test("fills the whole buffer from the kernel", arguments: QueueFormat.allCases)
+  func fillsTheBuffer(format: QueueFormat) throws {
+    let device = try device()
+    let bed = try QueueBed(device, format)
+    let address = bed.space.take(8192)
+    for count: UInt32 in [1, 64, 8192] {
+      #expect(bed.offer([.writable(address, count)], token: UInt64(count)))
+      let used = try bed.awaitUsed()
+      #expect(used?.token == UInt64(count))
+      #expect(used?.written == count)
+    }
+    #expect(looksRandom(bed.memory.bytes(at: address, count: 8192)))
+    bed.stop()
+    #expect(device.statistics[0].chains.load(ordering: .relaxed) == 3)
+    #expect(device.statistics[0].bytes.load(ordering: .relaxed) == 8257)
+    #expect(device.statistics[0].errors.load(ordering: .relaxed) == 0)
+  }
+
+  @Test("fills every buffer of a chain", arguments: QueueFormat.allCases)
+  func fillsEveryBuffer(format: QueueFormat) throws {
+    let bed = try QueueBed(try device(), format)
+    let address = bed.space.take(4096)
+    #expect(
+      bed.offer(
+        [.writable(address, 100), .writable(address + 1000, 1), .writable(address + 2000, 500)],
+        shape: .indirect))
+    #expect(try bed.awaitUsed()?.written == 601)
+    #expect(looksRandom(bed.memory.bytes(at: address, count: 96)))
+    #expect(looksRandom(bed.memory.bytes(at: address + 2000, count: 496)))
+    #expect(bed.memory.bytes(at: address + 100, count: 900).allSatisfy { $0 == 0 })
+  }
+
+  @Test("bounds the work of one request: a huge buffer is filled up to the limit")
+  func hugeRequest() throws {
+    let bed = try QueueBed(try device())
+    let address = bed.space.take(0x20_0000)
+    #expect(bed.offer([.writable(address, 0x20_0000)]))
+    #expect(try bed.awaitUsed()?.written == 65536)
+    #expect(bed.memory.bytes(at: address + 65536, count: 4096).allSatisfy { $0 == 0 })
+  }
+
+  @Test("gives a read-only buffer back untouched", arguments: QueueFormat.allCases)
+  func readOnlyBuffer(format: QueueFormat) throws {
+    let log = LineCollector()
+    let device = try device(log: log)
+    let bed = try QueueBed(device, format)
+    let address = bed.space.take(64)
+    #expect(bed.offer([.readable(address, 64)]))
+    #expect(try bed.awaitUsed()?.written == 0)
+    #expect(bed.memory.bytes(at: address, count: 64).allSatisfy { $0 == 0 })
+    #expect(bed.offer([.writable(address, 64)]))
+    #expect(try bed.awaitUsed()?.written == 64)
+    bed.stop()
+    #expect(device.statistics[0].errors.load(ordering: .relaxed) == 1)
+    #expect(log.lines == ["rng0: the driver gave a buffer that cannot be written"])
+  }
+
+  @Test("gives a buffer of length 0 back", arguments: QueueFormat.allCases)
+  func zeroLength(format: QueueFormat) throws {
+    let device = try device()
+    let bed = try QueueBed(device, format)
+    let address = bed.space.take(64)
+    #expect(bed.offer([.writable(address, 0)]))
+    #expect(try bed.awaitUsed()?.written == 0)
+    #expect(bed.offer([.writable(address, 64)]))
+    #expect(try bed.awaitUsed()?.written == 64)
+    bed.stop()
+    #expect(device.statistics[0].errors.load(ordering: .relaxed) == 1)
+  }
+
+  @Test("reports at most a line a second, however many bad buffers come")
+  func boundedReports() throws {
+    let log = LineCollector()
+    let device = try device(log: log)
+    let bed = try QueueBed(device)
+    let address = bed.space.take(64)
+    for _ in 0..<500 {
+      #expect(bed.offer([.readable(address, 64)]))
+      #expect(try bed.awaitUsed() != nil)
+    }
+    bed.stop()
+    #expect(device.statistics[0].errors.load(ordering: .relaxed) == 500)
+    #expect((1...5).contains(log.lines.count))
+  }
+
+  // MARK: A file as the source
+
+  @Test("reads a file from its start, in order, over several requests and a restart")
+  func regularFile() throws {
+    let directory = try TestDirectory()
+    let bytes = (0..<1000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+    let bed = try QueueBed(try device(.file(try directory.makeFile("noise", bytes))))
+    let address = bed.space.take(1000)
+    #expect(bed.offer([.writable(address, 400)]))
+    #expect(try bed.awaitUsed()?.written == 400)
+    bed.stop()
+    try bed.start()
+    #expect(bed.offer([.writable(address + 400, 300), .writable(address + 700, 300)]))
+    #expect(try bed.awaitUsed()?.written == 600)
+    #expect(bed.memory.bytes(at: address, count: 1000) == bytes)
+  }
+
+  @Test("completes a request with what was left of a file that ended, and reports it")
+  func endOfFile() throws {
+    let directory = try TestDirectory()
+    let log = LineCollector()
+    let device = try device(.file(try directory.makeFile("noise", [1, 2, 3])), log: log)
+    let bed = try QueueBed(device)
+    let address = bed.space.take(64)
+    #expect(bed.offer([.writable(address, 64)]))
+    #expect(try bed.awaitUsed()?.written == 3)
+    #expect(bed.offer([.writable(address, 64)]))
+    #expect(try bed.awaitUsed()?.written == 0)
+    bed.stop()
+    #expect(bed.memory.bytes(at: address, count: 4) == [1, 2, 3, 0])
+    #expect(device.statistics[0].errors.load(ordering: .relaxed) == 2)
+    #expect(log.lines.first == "rng0: the entropy source has ended")
+  }
+
+  @Test("waits for a FIFO, whose writers may come and go, and fills the whole buffer")
+  func fifo() throws {
+    let directory = try TestDirectory()
+    let path = try directory.makeFIFO("noise")
+    let bed = try QueueBed(try device(.file(path)))
+    let address = bed.space.take(64)
+    #expect(bed.offer([.writable(address, 8)]))
+    #expect(try bed.awaitUsed(within: .milliseconds(50)) == nil)
+    for part: [UInt8] in [[1, 2, 3], [4, 5, 6, 7, 8]] {
+      let writer = try FileDescriptor.open(path, [.writeOnly, .nonBlocking])
+      try writer.writeAll(part)
+    }
+    #expect(try bed.awaitUsed()?.written == 8)
+    #expect(bed.memory.bytes(at: address, count: 9) == [1, 2, 3, 4, 5, 6, 7, 8, 0])
+  }
+
+  @Test(
+    "gives the request back when it is stopped while it waits for entropy",
+    arguments: QueueFormat.allCases, [0, 3])
+  func stopWhileWaiting(format: QueueFormat, received: Int) throws {
+    let directory = try TestDirectory()
+    let path = try directory.makeFIFO("noise")
+    let device = try device(.file(path))
+    let bed = try QueueBed(device, format)
+    let writer = try FileDescriptor.open(path, [.writeOnly, .nonBlocking])
+    let address = bed.space.take(64)
+    if received > 0 { try writer.writeAll(Array(repeating: 9, count: received)) }
+    #expect(bed.offer([.writable(address, 8)], token: 5))
+    #expect(try bed.awaitUsed(within: .milliseconds(50)) == nil)
+    let start = ContinuousClock.now
+    bed.stop()
+    #expect(ContinuousClock.now - start < .seconds(1))
+    #expect(bed.inFlightCount == 0)
+    #expect(try bed.collect() == nil)
+    device.reset()
+    // The same request is served after the restart.
+    try bed.start()
+    try writer.writeAll([1, 2, 3, 4, 5, 6, 7, 8])
+    let used = try bed.awaitUsed()
+    #expect(used?.token == 5)
+    #expect(used?.written == 8)
+    #expect(bed.memory.bytes(at: address, count: 8) == [1, 2, 3, 4, 5, 6, 7, 8])
+  }
+
+  @Test("does not spin while it waits for entropy")
+  func waitingIsIdle() throws {
+    let directory = try TestDirectory()
+    let bed = try QueueBed(try device(.file(try directory.makeFIFO("noise")), name: "rng-idle"))
+    let address = bed.space.take(64)
+    #expect(bed.offer([.writable(address, 8)]))
+    let before = try processorTime(ofThreads: "rng-idle")
+    #expect(before > .zero)
+    #expect(try bed.awaitUsed(within: .milliseconds(300)) == nil)
+    #expect(try processorTime(ofThreads: "rng-idle") - before < .milliseconds(30))
+  }
+
+  // MARK: What the user got wrong
+
+  @Test("names the file that cannot be opened, and why")
+  func missingFile() {
+    let error = #expect(throws: DeviceError.self) {
+      try device(.file("/nonexistent/noise"))
+    }
+    #expect(
+      error?.description
+        == "cannot open the entropy source /nonexistent/noise: No such file or directory")
+  }
+
+  @Test("refuses a directory as its source, and a limit of nothing")
+  func badOptions() {
+    let error = #expect(throws: DeviceError.self) { try device(.file("/tmp")) }
+    #expect(error?.description == "cannot open the entropy source /tmp: Is a directory")
+    #expect(throws: DeviceError.self) { try device(limit: 0) }
+  }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What these tests need of the file system.
+
+import Glibc
+import Linux
+import Synchronization
+
+/// A directory of its own for one test, removed with the files directly in it when the test lets it go.
+final class TestDirectory {
+  let path: String
+
+  init() throws {
+    var template = Array("/tmp/lgdev-backends-XXXXXX".utf8.map(CChar.init(bitPattern:))) + [0]
+    let isMade = unsafe template.withUnsafeMutableBufferPointer { buffer in
+      guard let base = buffer.baseAddress else { return false }
+      return unsafe mkdtemp(base) != nil
+    }
+    guard isMade else { throw Errno.current }
+    path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+  }
+
+  /// The path of a file in it.
+  func path(_ name: String) -> String { "\(path)/\(name)" }
+
+  /// Makes a file with these bytes. - Returns: its path.
+  func makeFile(_ name: String, _ bytes: [UInt8]) throws -> String {
+    let file = try FileDescriptor.open(path(name), [.writeOnly, .create, .exclusive])
+    try file.writeAll(bytes)
+    return path(name)
+  }
+
+  /// Makes a FIFO. - Returns: its path.
+  func makeFIFO(_ name: String) throws -> String {
+    guard unsafe mkfifo(path(name), 0o600) == 0 else { throw Errno.current }
+    return path(name)
+  }
+
+  deinit {
+    if let directory = unsafe opendir(path) {
+      while let entry = unsafe readdir(directory) {
+        let name = unsafe withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+          unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        }
+        if name != "." && name != ".." { unsafe unlink("\(path)/\(name)") }
+      }
+      unsafe closedir(directory)
+    }
+    unsafe rmdir(path)
+  }
+}
+
+/// Collects lines that a device reports.
+final class LineCollector: Sendable {
+  private let collected = Mutex<[String]>([])
+
+  var lines: [String] { collected.withLock { $0 } }
+
+  /// What a device is given.
+  var hook: @Sendable (String) -> Void {
+    { line in self.collected.withLock { $0.append(line) } }
+  }
+}
+
+/// Processor time that threads of this process with a name have used so far.
+func processorTime(ofThreads name: String) throws -> Duration {
+  var nanoseconds = 0
+  guard let directory = unsafe opendir("/proc/self/task") else { throw Errno.current }
+  defer { unsafe closedir(directory) }
+  while let entry = unsafe readdir(directory) {
+    let thread = unsafe withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+      unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    guard let comm = try? readText("/proc/self/task/\(thread)/comm"), comm == "\(name)\n",
+      let statistics = try? readText("/proc/self/task/\(thread)/schedstat")
+    else { continue }
+    nanoseconds += Int(statistics.prefix { $0 != " " }) ?? 0
+  }
+  return .nanoseconds(nanoseconds)
+}
+
+private func readText(_ path: String) throws -> String {
+  String(decoding: try FileDescriptor.open(path, .readOnly).read(upTo: 4096), as: UTF8.self)
+}
