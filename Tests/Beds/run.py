@@ -23,8 +23,8 @@ from bed_qemu import QemuBed
 from bed_uml import UmlBed
 from failure import Failure
 
-_HERE = os.path.dirname(os.path.abspath(__file__))
-CACHE = os.path.join(os.path.dirname(os.path.dirname(_HERE)), ".build", "beds")
+HERE = os.path.dirname(os.path.abspath(__file__))
+CACHE = os.path.join(os.path.dirname(os.path.dirname(HERE)), ".build", "beds")
 BEDS = [UmlBed, BlockBed, DpdkBed, QemuBed]
 
 
@@ -97,7 +97,7 @@ def main(arguments):
     return 2
   lgdev.program()
   if os.environ.get(sandbox.MARK) is None:
-    if subprocess.run([f"{_HERE}/setup.sh", CACHE]).returncode != 0:
+    if subprocess.run([f"{HERE}/setup.sh", CACHE]).returncode != 0:
       return 1
   sandbox.enter()
   passed = failed = 0

@@ -36,6 +36,7 @@ def enter():
       "user namespaces turned off): run as root, in a container with --privileged"
     )
   os.environ[MARK] = "1"
+  os.environ["PATH"] += ":/usr/sbin:/sbin"  # An ordinary user's lacks mke2fs and ip.
   command = ["unshare", *user, *flags, sys.executable, *sys.argv]
   os.execvp(command[0], command)
 

@@ -6,6 +6,7 @@ the bed.
 import fcntl
 import hashlib
 import os
+import re
 import select
 import socket
 import struct
@@ -77,28 +78,36 @@ class Terminal:
 
 
 def session(shell, terminal, port="hvc0"):
-  """Starts a shell on the guest's virtio console, types at it, and reads its answers and their
-  echo.
+  """Starts a shell on the guest's virtio console, types at it, reads echo and answers, and gives
+  the transcript.
   """
   shell.run(f"(setsid sh -c 'exec sh -i </dev/{port} >/dev/{port} 2>&1'; touch /tmp/left) &")
-  terminal.read(_prompted, 10, "no prompt came on the console")
-  for number in (6, 17, 1234):
-    terminal.type(b"echo answer $((%d * 7))\r" % number)
-    answer = b"answer %d" % (number * 7)
-    seen = terminal.read(
-      lambda data: answer in data and _prompted(data),
-      10,
-      f"'{answer.decode()}' did not come back on the console",
-    )
-    if b"echo answer $((%d * 7))" % number not in seen:
-      raise Failure(f"what was typed was not echoed: {seen!r}")
-  terminal.type(b"tty\r")
-  terminal.read(
-    lambda data: f"/dev/{port}".encode() in data, 10, "the shell's terminal is another one"
-  )
+  transcript = terminal.read(_prompted, 10, "no prompt came on the console")
+  for typed, answer in (
+    (b"tty", b"/dev/" + port.encode()),
+    (b"echo answer $((6 * 7))", b"answer 42"),
+    (b"echo answer $((1234 * 7))", b"answer 8638"),
+  ):
+    transcript += _ask(terminal, typed, answer)
   terminal.type(b"exit\r")
   until(lambda: _exists(shell, "/tmp/left"), 10, "the shell on the console did not end")
   shell.run("rm /tmp/left")
+  # Without the escape sequences of the shell's line editor.
+  plain = re.sub(rb"\x1b\[[0-9;]*[A-Za-z]|\r", b"", transcript)
+  return plain.decode("utf-8", "replace").strip()
+
+
+def _ask(terminal, typed, answer):
+  """Types a line; what comes back must be its echo, the answer, and a new prompt."""
+  terminal.type(typed + b"\r")
+  seen = terminal.read(
+    lambda data: answer in data and _prompted(data),
+    10,
+    f"'{answer.decode()}' did not come back on the console",
+  )
+  if typed not in seen:
+    raise Failure(f"what was typed was not echoed: {seen!r}")
+  return seen
 
 
 def _prompted(data):
