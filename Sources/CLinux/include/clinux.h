@@ -54,6 +54,9 @@ extern const int clinux_F_SEAL_SHRINK;
 extern const int clinux_F_SEAL_GROW;
 extern const int clinux_F_SEAL_WRITE;
 
+/* statx(2) with STATX_DIOALIGN: -1, or whether the kernel told; 0 for a file that has no direct I/O. */
+int clinux_statx_dioalign(int fd, uint32_t *memory, uint32_t *offset);
+
 /* Block devices: the ioctls BLKGETSIZE64, BLKSSZGET, BLKPBSZGET, BLKDISCARD, BLKZEROOUT. */
 int clinux_blkgetsize64(int fd, uint64_t *bytes);
 int clinux_blksszget(int fd, int *bytes);

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// BlockDevice: a disk (virtio 1.3, 5.2), the control side.
+//
+// Requests are served by one of two engines (ThreadEngine.swift, UringEngine.swift) on the queues'
+// threads; what they and this side share is in BlockState.swift. All that can fail for want of rights,
+// files and locks fails when the device is made.
+
+import Linux
+public import VirtioRing
+
+/// A disk.
+public final class BlockDevice: Device {
+  /// A block device.
+  public let id = DeviceID.block
+  /// The device's short name.
+  public let name: String
+  /// What the disk can do.
+  public let offeredFeatures: Features
+  /// As many as `BlockOptions.queueCount`.
+  public let queueSizes: [UInt16]
+  /// Signals when the capacity has changed.
+  public let configurationChange = ChangeSignal()
+  /// The counters of each queue.
+  public let statistics: [QueueStatistics]
+
+  private let options: BlockOptions
+  private let image: BlockImage
+  private let files: [QueueFile]
+  private let state: BlockState
+
+  /// The most bytes in a segment.
+  private static let sizeMax: UInt32 = 4 << 20
+  /// The size of each queue.
+  private static let queueSize: UInt16 = 256
+  /// With header and status, a request of so many segments fits half a queue.
+  private static let segmentMax: UInt32 = 126
+  /// What legacy drivers, whose queues always have 256 entries, were told from the start.
+  private static let legacySegmentMax: UInt32 = 254
+
+  /// Opens and locks an image and makes a disk of it.
+  ///
+  /// - Throws: the option that makes no sense, or what the host refuses, with the image's path.
+  public init(name: String, options: BlockOptions) throws(DeviceError) {
+    self.name = name
+    self.options = options
+    image = try BlockImage(options)
+    let size = try image.readSize()
+    var files: [QueueFile] = []
+    for _ in 0..<options.queueCount { files.append(QueueFile(try image.openFile())) }
+    self.files = files
+    state = BlockState(
+      options, capacity: size / UInt64(BlockRequest.sectorByteCount),
+      trouble: TroubleReport(options.onTrouble))
+    offeredFeatures = Self.features(options)
+    queueSizes = Array(repeating: Self.queueSize, count: options.queueCount)
+    statistics = (0..<options.queueCount).map { _ in QueueStatistics() }
+  }
+
+  private static func features(_ options: BlockOptions) -> Features {
+    var features = Features.allRing
+    features.formUnion([.blockSizeMax, .blockSegmentMax, .blockBlockSize, .blockTopology])
+    features.formUnion([.blockFlush, .blockConfigWriteback])
+    if options.isReadOnly { features.insert(.blockReadOnly) }
+    if options.queueCount > 1 { features.insert(.blockMultiqueue) }
+    if options.isLegacy { features.insert(.blockBarrier) }
+    return features
+  }
+
+  // MARK: Configuration
+
+  /// The disk's size in bytes, as the driver is told.
+  public var byteCount: UInt64 { state.capacity * UInt64(BlockRequest.sectorByteCount) }
+
+  /// The configuration space (virtio 1.3, 5.2.4), up to and with `num_queues`.
+  public func configuration() -> [UInt8] {
+    BlockConfiguration(
+      capacity: state.capacity, sizeMax: Self.sizeMax,
+      segmentMax: options.isLegacy ? Self.legacySegmentMax : Self.segmentMax,
+      blockSize: UInt32(options.blockSize), physicalBlockSize: UInt32(image.physicalBlockSize),
+      isWriteback: state.isWriteback, queueCount: UInt16(options.queueCount)
+    ).bytes
+  }
+
+  /// Takes a write of `writeback`, the only field that a driver may write, and with CONFIG_WCE only.
+  ///
+  /// Switching to write-through makes durable what was written before.
+  public func writeConfiguration(at offset: Int, _ bytes: [UInt8]) -> Bool {
+    guard offset == BlockConfiguration.writebackOffset, bytes.count == 1, bytes[0] <= 1,
+      state.accepts(.blockConfigWriteback)
+    else { return false }
+    let wasWriteThrough = state.isWriteThrough
+    state.setWriteback(bytes[0] == 1)
+    if state.isWriteThrough, !wasWriteThrough, !options.isReadOnly {
+      do throws(Errno) {
+        try files[0].file.sync()
+      } catch {
+        state.noteSyncFailure(error)
+      }
+    }
+    return true
+  }
+
+  /// Settles how durable a write is: without a way to ask for durability, each write is.
+  public func driverAccepted(_ features: Features) {
+    state.accept(features.intersection(offeredFeatures))
+  }
+
+  /// Forgets the driver, the cache mode it chose, and a failed flush.
+  public func reset() { state.reset() }
+
+  /// Looks at the image's size again, and tells the driver where it has changed.
+  ///
+  /// - Throws: where the image cannot be looked at, or has become shorter than a block; the disk keeps
+  ///   the size that it had.
+  public func refreshSize() throws(DeviceError) {
+    let capacity = try image.readSize() / UInt64(BlockRequest.sectorByteCount)
+    guard capacity != state.capacity else { return }
+    state.resize(to: capacity)
+    configurationChange.signal()
+  }
+
+  // MARK: Queues
+
+  /// Starts to serve a queue.
+  public func start(
+    _ queue: consuming Virtqueue, index: Int, wiring: consuming QueueWiring
+  ) throws(DeviceError) -> RunningQueue {
+    precondition(index >= 0 && index < files.count, "the device has no such queue")
+    do throws(Errno) {
+      let body = ThreadEngine(file: try files[index].file.duplicate(), state: state)
+      return try QueueWorker.start(
+        name: "\(name)-\(index)", queue: queue, body: body, wiring: wiring,
+        statistics: statistics[index])
+    } catch {
+      throw DeviceError("start queue \(index) of \(name)", error)
+    }
+  }
+}
+
+/// Holds a queue's open files while no worker does.
+private final class QueueFile: Sendable {
+  let file: ImageFile
+
+  init(_ file: consuming ImageFile) { self.file = file }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// BlockImage: an image file or block device, open and locked.
+//
+// The first descriptor finds out what the path names and holds the lock. The queues' files are opened
+// anew through /proc/self/fd, so that they are surely the same file even if the path changes under us.
+
+import Linux
+
+/// An image, for as long as its disk exists.
+final class BlockImage: Sendable {
+  private let options: BlockOptions
+  private let action: String
+  private let descriptor: FileDescriptor
+  private let isBlockDevice: Bool
+
+  /// What the host prefers to write at once, in bytes: a power of two.
+  let physicalBlockSize: Int
+  /// What direct transfers ask for.
+  let alignment: DirectAlignment
+
+  /// The largest physical block that is told to a driver.
+  private static let maximumPhysicalBlockSize = 64 * 1024
+
+  /// Opens and locks the image.
+  init(_ options: BlockOptions) throws(DeviceError) {
+    try options.validate()
+    self.options = options
+    action = "serve image \(options.path)"
+    descriptor = try Self.open(options, action)
+    let status: FileStatus
+    do throws(Errno) {
+      status = try descriptor.status()
+    } catch {
+      throw DeviceError(action, error)
+    }
+    guard status.kind == .regular || status.kind == .blockDevice else {
+      throw DeviceError(action, "it is neither a regular file nor a block device")
+    }
+    isBlockDevice = status.kind == .blockDevice
+    physicalBlockSize = Self.physicalBlockSize(descriptor, status, atLeast: options.blockSize)
+    alignment = try Self.directAlignment(descriptor, isBlockDevice: isBlockDevice, action)
+    try ImageLock.take(descriptor, writable: !options.isReadOnly, action: action)
+  }
+
+  private static func open(
+    _ options: BlockOptions, _ action: String
+  ) throws(DeviceError) -> FileDescriptor {
+    do throws(Errno) {
+      // Not to wait matters where the path names a pipe or a terminal, which are refused above.
+      return try FileDescriptor.open(
+        options.path,
+        [options.isReadOnly ? .readOnly : .readWrite, .nonBlocking, .noControllingTerminal])
+    } catch .isDirectory {
+      throw DeviceError(action, "it is a directory")
+    } catch {
+      switch error {
+      case .readOnlyFileSystem, .accessDenied, .permission:
+        let advice = options.isReadOnly ? "" : "; change its permissions, or serve it read-only"
+        throw DeviceError(action, error.description + advice)
+      default:
+        throw DeviceError(action, error)
+      }
+    }
+  }
+
+  private static func physicalBlockSize(
+    _ descriptor: borrowing FileDescriptor, _ status: FileStatus, atLeast minimum: Int
+  ) -> Int {
+    let device = status.kind == .blockDevice ? try? descriptor.physicalBlockSize() : nil
+    let size = device ?? status.blockSize
+    guard size > 0, size & (size - 1) == 0, size <= maximumPhysicalBlockSize else { return minimum }
+    return max(minimum, size)
+  }
+
+  private static func directAlignment(
+    _ descriptor: borrowing FileDescriptor, isBlockDevice: Bool, _ action: String
+  ) throws(DeviceError) -> DirectAlignment {
+    // What no device asks more than.
+    let safe = DirectAlignment(memory: 4096, offset: 4096)
+    if let told = try? descriptor.directAlignment() {
+      // 0: the file cannot do it. Opening it so will say that.
+      guard told.memory > 0, told.offset > 0 else { return safe }
+      return DirectAlignment(memory: told.memory, offset: told.offset)
+    }
+    if isBlockDevice, let size = try? descriptor.logicalBlockSize(), size > 0 {
+      return DirectAlignment(memory: size, offset: size)
+    }
+    return safe
+  }
+
+  /// Reads the size.
+  ///
+  /// - Returns: in bytes, whole blocks.
+  func readSize() throws(DeviceError) -> UInt64 {
+    let size: UInt64
+    do throws(Errno) {
+      size = isBlockDevice ? try descriptor.blockDeviceSize() : try descriptor.status().size
+    } catch {
+      throw DeviceError(action, error)
+    }
+    let block = UInt64(options.blockSize)
+    guard size >= block else {
+      throw DeviceError(action, "it has \(size) bytes, less than a block of \(block)")
+    }
+    return size / block * block
+  }
+
+  /// Opens the image anew, for one queue.
+  func openFile() throws(DeviceError) -> ImageFile {
+    let mode: OpenFlags = options.isReadOnly ? .readOnly : .readWrite
+    let path = "/proc/self/fd/\(descriptor.raw)"
+    var direct: FileDescriptor?
+    if options.cache == .none {
+      do throws(Errno) {
+        direct = try FileDescriptor.open(path, [mode, .direct])
+      } catch .invalidArgument {
+        throw DeviceError(
+          action, "its file system has no direct I/O; use cache=writeback")
+      } catch {
+        throw DeviceError(action, error)
+      }
+    }
+    do throws(Errno) {
+      return ImageFile(
+        buffered: try FileDescriptor.open(path, mode), direct: direct, alignment: alignment)
+    } catch {
+      throw DeviceError(action, error)
+    }
+  }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// BlockState: what a disk's queues and its control side know in common.
+//
+// The control thread writes it when the driver negotiates, resets, or writes the configuration space, and
+// when the image was resized. The workers look at it for each request: relaxed loads, no lock. The one
+// thing that workers write is the state of failure, below.
+//
+// After fdatasync has failed once, the kernel may have dropped the pages that it could not write, and the
+// next fdatasync would succeed without them. So the failure is remembered for the whole disk, whichever
+// queue met it, and every request for durability fails until the driver resets the device.
+
+import Linux
+import Synchronization
+import VirtioRing
+
+final class BlockState: Sendable {
+  /// The image's path, for lines about it.
+  let path: String
+  /// Whether writes are refused.
+  let isReadOnly: Bool
+  /// Whether the driver speaks the legacy interface.
+  let isLegacy: Bool
+  /// The serial, filled up with zeros.
+  let serial: InlineArray<20, UInt8>
+  /// Where errors of the host are told.
+  let trouble: TroubleReport
+
+  private let sectors: Atomic<UInt64>
+  private let accepted = Atomic<UInt64>(0)
+  private let wantsWriteback = Atomic<Bool>(true)
+  private let writeThrough = Atomic<Bool>(true)
+  private let failed = Atomic<Bool>(false)
+
+  init(_ options: BlockOptions, capacity: UInt64, trouble: TroubleReport) {
+    path = options.path
+    isReadOnly = options.isReadOnly
+    isLegacy = options.isLegacy
+    var serial = InlineArray<20, UInt8>(repeating: 0)
+    for (index, byte) in options.serial.utf8.prefix(serial.count).enumerated() {
+      serial[index] = byte
+    }
+    self.serial = serial
+    self.trouble = trouble
+    sectors = Atomic(capacity)
+  }
+
+  // MARK: For the workers
+
+  /// The disk's size in sectors.
+  var capacity: UInt64 {
+    @inline(__always) get { sectors.load(ordering: .relaxed) }
+  }
+
+  /// Whether a write must be durable before it is given back.
+  var isWriteThrough: Bool {
+    @inline(__always) get { writeThrough.load(ordering: .relaxed) }
+  }
+
+  /// Whether a request for durability has failed since the last reset.
+  var hasSyncFailed: Bool {
+    @inline(__always) get { failed.load(ordering: .relaxed) }
+  }
+
+  /// Whether the driver has accepted a feature.
+  @inline(__always)
+  func accepts(_ feature: Features) -> Bool {
+    accepted.load(ordering: .relaxed) & feature.rawValue != 0
+  }
+
+  /// Remembers that durability cannot be promised any more.
+  func noteSyncFailure(_ error: Errno) {
+    failed.store(true, ordering: .relaxed)
+    trouble.report("\(path): flush failed, and all will until the driver resets the disk: \(error)")
+  }
+
+  /// The host failed a transfer.
+  func note(_ error: Errno, _ request: BlockRequest) {
+    let what = request.kind == .read ? "read" : "write"
+    trouble.report("\(path): \(what) of \(request.byteCount) bytes at \(request.offset): \(error)")
+  }
+
+  // MARK: For the control thread
+
+  func resize(to capacity: UInt64) { sectors.store(capacity, ordering: .relaxed) }
+
+  func accept(_ features: Features) {
+    accepted.store(features.rawValue, ordering: .relaxed)
+    updateMode()
+  }
+
+  /// The mode that the configuration space shows.
+  var isWriteback: Bool { !isWriteThrough || accepted.load(ordering: .relaxed) == 0 }
+
+  /// The driver chooses a mode. - Precondition: it has accepted CONFIG_WCE.
+  func setWriteback(_ on: Bool) {
+    wantsWriteback.store(on, ordering: .relaxed)
+    updateMode()
+  }
+
+  func reset() {
+    accepted.store(0, ordering: .relaxed)
+    wantsWriteback.store(true, ordering: .relaxed)
+    failed.store(false, ordering: .relaxed)
+    updateMode()
+  }
+
+  /// A driver that has no way to ask for durability must have it with each write (virtio 1.3, 5.2.5.2).
+  /// A legacy driver asks with barriers.
+  private func updateMode() {
+    let canAsk = accepts(.blockFlush) || accepts(.blockBarrier)
+    writeThrough.store(
+      !(canAsk && wantsWriteback.load(ordering: .relaxed)), ordering: .relaxed)
+  }
+}

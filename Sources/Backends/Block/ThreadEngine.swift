@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ThreadEngine: serves a queue's requests one after the other, with calls that wait.
+//
+// It needs nothing of the kernel but preadv, pwritev and fdatasync. Order comes by itself: what was given
+// back before a request was taken is complete when the request runs, so a flush covers it, and a barrier
+// needs a sync in front and one behind, no more.
+
+import Linux
+import VirtioRing
+
+struct ThreadEngine<File: BlockFile & ~Copyable>: ~Copyable, QueueBody {
+  private let file: File
+  private let state: BlockState
+  private var chain: Chain
+  private var window: SegmentWindow
+
+  /// The longest that a finished request may wait for the call of a whole batch, in nanoseconds.
+  private static var callDelay: UInt64 { 50_000 }
+
+  init(file: consuming File, state: BlockState) {
+    self.file = file
+    self.state = state
+    chain = Chain(segmentCapacity: 2048)
+    window = SegmentWindow(segmentCapacity: 2048)
+  }
+
+  mutating func run(_ queue: inout Virtqueue, _ port: inout QueuePort) throws(RingError) {
+    while !port.isInterrupted {
+      var lastCall = MonotonicClock.nanoseconds
+      while !port.isInterrupted, try queue.pop(into: &chain) {
+        serve(&queue, port.statistics)
+        let now = MonotonicClock.nanoseconds
+        if now &- lastCall > Self.callDelay {
+          port.call(&queue)
+          lastCall = now
+        }
+      }
+      try port.sleep(&queue)
+    }
+  }
+
+  private mutating func serve(_ queue: inout Virtqueue, _ statistics: QueueStatistics) {
+    let request = BlockRequest(chain, state)
+    let status = execute(request)
+    if status != .ok { statistics.countError() }
+    let written = request.answer(status, chain)
+    queue.push(chain, written: written)
+    statistics.countServed(chains: 1, bytes: status == .ok ? request.byteCount : 0)
+  }
+
+  private mutating func execute(_ request: BlockRequest) -> BlockStatus {
+    guard request.isBarrier else { return perform(request) }
+    guard makeDurable() else { return .ioError }
+    let status = perform(request)
+    guard status == .ok else { return status }
+    return makeDurable() ? .ok : .ioError
+  }
+
+  private mutating func perform(_ request: BlockRequest) -> BlockStatus {
+    switch request.kind {
+    case .read, .write:
+      request.select(in: chain, &window)
+      do throws(Errno) {
+        try file.transfer(request.kind, &window, at: request.offset)
+      } catch {
+        state.note(error, request)
+        return .ioError
+      }
+      guard request.kind == .write, state.isWriteThrough, !request.isBarrier else { return .ok }
+      return makeDurable() ? .ok : .ioError
+    case .flush:
+      return makeDurable() ? .ok : .ioError
+    case .identify:
+      request.identify(chain, state)
+      return .ok
+    case .refused:
+      return request.refusal
+    }
+  }
+
+  /// Makes durable all that was written. - Returns: whether it is.
+  private func makeDurable() -> Bool {
+    guard !state.isReadOnly else { return true }
+    guard !state.hasSyncFailed else { return false }
+    do throws(Errno) {
+      try file.sync()
+    } catch {
+      state.noteSyncFailure(error)
+    }
+    return !state.hasSyncFailed
+  }
+}
