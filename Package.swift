@@ -76,6 +76,14 @@ let package = Package(
     .testTarget(
       name: "BackendsTests", dependencies: ["Backends", "Linux", "VirtioRing", "VirtioTesting"],
       swiftSettings: strict),
+    .testTarget(
+      name: "LgdevTests",
+      dependencies: [
+        "lgdev",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

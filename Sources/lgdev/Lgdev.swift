@@ -1,9 +1,81 @@
 // SPDX-License-Identifier: Apache-2.0
+//
+// The command line's root. What leaves this program on its error stream is one line per trouble, and
+// its exit code is 0, 1 (the host refuses) or 2 (the command line is wrong).
 
 import ArgumentParser
+import Glibc
 
 @main
 struct Lgdev: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "lgdev", abstract: "Virtio devices over pluggable transports.")
+    commandName: "lgdev",
+    abstract: "Virtio devices for virtual machines: block, net, console and rng.",
+    discussion: """
+      EXAMPLES
+        Serve a disk and a source of randomness to QEMU:
+          lgdev serve --socket-dir /tmp/vm --block path=disk.img --rng
+
+        See 'lgdev help serve' for the devices and more examples.
+      """,
+    version: "lgdev \(version)",
+    subcommands: [Serve.self])
+
+  /// The version of the whole project.
+  static let version = "0.1.0"
+
+  static func main() {
+    Glibc.exit(run(CommandLine.arguments))
+  }
+
+  /// Runs a command line. - Returns: the exit code.
+  static func run(_ commandLine: [String]) -> Int32 {
+    let invocation = Invocation(commandLine)
+    if let type = invocation.capabilitiesWanted {
+      print(Capabilities(of: type).json)
+      return 0
+    }
+    do {
+      var command = try parseAsRoot(invocation.arguments)
+      try command.run()
+      return 0
+    } catch let error as UsageError {
+      complain(error.description)
+      return 2
+    } catch let error as HostError {
+      complain(error.description)
+      return 1
+    } catch {
+      return answer(error)
+    }
+  }
+
+  /// Prints what ArgumentParser has to say: help and version, or what is wrong with the command line.
+  private static func answer(_ error: any Error) -> Int32 {
+    guard exitCode(for: error) != .success else {
+      print(fullMessage(for: error))
+      return 0
+    }
+    complain(message(for: error) + " (see 'lgdev serve --help')")
+    return 2
+  }
+
+  /// Prints one line to standard error.
+  private static func complain(_ message: String) {
+    StandardError.print("lgdev: \(message)")
+  }
+}
+
+/// The command line is wrong: what, and what to write instead.
+struct UsageError: Error, Equatable, CustomStringConvertible {
+  let description: String
+
+  init(_ description: String) { self.description = description }
+}
+
+/// The host refuses: what, which thing, what to do.
+struct HostError: Error, Equatable, CustomStringConvertible {
+  let description: String
+
+  init(_ description: String) { self.description = description }
 }

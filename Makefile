@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# The front door: every job is one word. `make help` lists them.
+
+SWIFT ?= swift
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+# The program as it is shipped: optimised, with Swift's runtime inside.
+RELEASE = -c release --static-swift-stdlib
+# Where a target's documentation goes.
+DOCS = .build/docs
+LIBRARIES = VirtioRing VirtioTesting Linux Backends VhostUserTransport VhostUserTesting
+
+.PHONY: help setup build demo test test-unit test-beds check docs bench fuzz install clean
+.DEFAULT_GOAL := build
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+setup: ## install what building and testing need (Debian packages; as root or with sudo)
+	@Scripts/setup.sh
+
+build: setup ## the program: .build/release/lgdev
+	$(SWIFT) build $(RELEASE) --product lgdev
+
+demo: build ## real Linux guests use all four devices
+	Tests/Beds/setup.sh .build/beds
+	python3 Tests/Beds/demo.py
+
+# Both groups run whatever the first one finds.
+test: ## all tests: test-unit, then test-beds
+	@failed=; for group in test-unit test-beds; do $(MAKE) --no-print-directory $$group || failed="$$failed $$group"; done; \
+	if [ -n "$$failed" ]; then echo "make test: failed:$$failed"; exit 1; else echo "make test: all groups passed"; fi
+
+test-unit: setup ## unit tests, model tests, proofs, replay of the fuzzers' corpora
+	python3 Scripts/test-unit.py
+
+test-beds: build ## real front-ends: User-mode Linux, QEMU, DPDK
+	python3 Tests/Beds/run.py
+
+check: setup ## format, fences, licences, strict memory safety, documentation
+	Scripts/check.sh
+
+docs: setup ## the libraries' documentation, in .build/docs
+	@mkdir -p $(DOCS)
+	@for target in $(LIBRARIES); do \
+	  echo "docs: $$target"; \
+	  $(SWIFT) package --allow-writing-to-directory $(DOCS) generate-documentation --target $$target \
+	    --warnings-as-errors --transform-for-static-hosting --hosting-base-path $$target \
+	    --output-path $(DOCS)/$$target || exit 1; \
+	done
+
+bench: setup ## side by side with the peers
+	Benchmarks/run.sh
+
+T ?= ring-split
+S ?= 60
+fuzz: setup ## run a fuzzer: T=ring-split S=60 (seconds)
+	Fuzz/run.sh $(T) $(S)
+
+install: build ## PREFIX=/usr/local DESTDIR=
+	Scripts/install.sh "$(DESTDIR)" "$(PREFIX)"
+
+clean: ## remove all that was built
+	rm -rf .build Benchmarks/.build

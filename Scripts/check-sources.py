@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Checks what neither the compiler nor swift-format does, and ends with the number of findings.
+
+- Each source file names its licence in the first lines.
+- The word `unsafe` stands in fence files only, and every use there has a `SAFETY:` line in reach.
+- `fatalError` and `try!` stand nowhere in Sources.
+- Library targets do not import Foundation; VirtioRing and VirtioTesting do not import the system.
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+LICENCE = "SPDX-License-Identifier: Apache-2.0"
+SOURCE_SUFFIXES = {".swift", ".c", ".h", ".py", ".sh", ".modulemap"}
+SOURCE_NAMES = {"Makefile", "run"}
+
+# A fence is a file that may hold raw memory; a module has one, with the exceptions written here.
+FENCE_NAMES = re.compile(r"Memory\.swift$")
+FENCES = ("Sources/Backends/GuestIO.swift", "Sources/Backends/Block/IOUring.swift", "Sources/Linux/")
+# A `SAFETY:` line speaks for what follows it closely; `SAFETY (all four): …` for what follows it in the
+# same type or extension.
+SAFETY_REACH = 12
+
+COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?\*/|"""(?:.|\n)*?"""|"(?:\\.|[^"\\\n])*"', re.DOTALL)
+
+
+def code_of(text):
+  """The text without comments and strings, lines kept in place."""
+  return COMMENT_OR_STRING.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
+
+
+def is_fence(path):
+  return path.startswith(FENCES) or bool(FENCE_NAMES.search(path))
+
+
+def findings(path, text):
+  lines = text.splitlines()
+  if not any(LICENCE in line for line in lines[:3]):
+    yield 1, f"no line '{LICENCE}'"
+  if not (path.endswith(".swift") and path.startswith("Sources/")):
+    return
+  module = path.split("/")[1]
+  code = code_of(text).splitlines()
+  group = None
+  for number, line in enumerate(code, 1):
+    if line.startswith("}"):
+      group = None
+    if "SAFETY (" in lines[number - 1]:
+      group = number
+    # `@unsafe` is a promise asked of the caller, and no use of memory: it may stand anywhere.
+    if re.search(r"(?<!@)\bunsafe\b|@safe\b|\bUnmanaged\b", line):
+      if not is_fence(path):
+        yield number, "unsafe code outside the fence files"
+      elif group is None and re.search(r"(?<![@(])\bunsafe\b", line):
+        before = lines[max(0, number - 1 - SAFETY_REACH):number]
+        if not any("SAFETY:" in earlier for earlier in before):
+          yield number, "unsafe without a SAFETY: line"
+    if re.search(r"\bfatalError\b|\btry!", line):
+      yield number, "fatalError or try!"
+    imported = re.match(r"\s*(?:@\w+(?:\([^)]*\))?\s+)*(?:\w+\s+)?import\s+(\w+)", line)
+    if imported:
+      if imported[1].startswith("Foundation") and module != "lgdev":
+        yield number, "Foundation in a library target"
+      if module in ("VirtioRing", "VirtioTesting") and imported[1] in ("Glibc", "Linux", "CLinux"):
+        yield number, f"{module} reaches for the operating system"
+
+
+def main():
+  listed = subprocess.run(
+    ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+  count = 0
+  for path in sorted(listed.stdout.splitlines()):
+    file = ROOT / path
+    if not file.is_file() or not (file.suffix in SOURCE_SUFFIXES or file.name in SOURCE_NAMES):
+      continue
+    for number, finding in findings(path, file.read_text(errors="replace")):
+      print(f"{path}:{number}: {finding}")
+      count += 1
+  print(f"check-sources: {count} findings" if count else "check-sources: no finding")
+  return 1 if count else 0
+
+
+if __name__ == "__main__":
+  sys.exit(main())

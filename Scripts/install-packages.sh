@@ -1,0 +1,35 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs the Debian packages that are not there yet, as root or with sudo. Quick and silent when
+# nothing is missing.
+#
+# usage: install-packages.sh PACKAGE…
+set -eu
+
+missing=
+for package in "$@"; do
+  dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
+    missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+  echo "setup: missing:$missing (names of Debian packages), and there is no apt-get;" \
+    "install them in your system's way" >&2
+  exit 1
+elif [ "$(id -u)" = 0 ]; then
+  sudo=
+elif command -v sudo >/dev/null; then
+  sudo=sudo
+else
+  echo "setup: missing packages, and neither root nor sudo; as root, run:" \
+    "apt-get install$missing" >&2
+  exit 1
+fi
+
+echo "setup: installing$missing" >&2
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq update >&2
+# shellcheck disable=SC2086 # one word per package is meant
+$sudo env DEBIAN_FRONTEND=noninteractive \
+  apt-get -qq -y --no-install-recommends install $missing >&2

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What `--block` asks for: `path=disk.img[,serial=D1][,ro][,engine=…][,cache=…][,queues=N]…`.
+struct BlockArgument: Equatable {
+  enum Engine: String, CaseIterable { case auto, uring, threads }
+  enum Cache: String, CaseIterable { case writeback, none }
+
+  /// The socket's name, where the user chose it.
+  var id: String?
+  /// A raw image or a block device.
+  var path: String
+  /// What GET_ID answers, at most 20 bytes (virtio 1.3, 5.2.6).
+  var serial: String?
+  var isReadOnly = false
+  var engine = Engine.auto
+  var cache = Cache.writeback
+  var queues = 1
+  /// The logical block size in bytes.
+  var blockSize = 512
+
+  init(path: String) {
+    self.path = path
+  }
+
+  init(_ text: String) throws(DeviceStringError) {
+    var reader = KeyValueReader(option: "--block")
+    try reader.read(text)
+    guard let path = try reader.string("path") else {
+      throw reader.error(at: 1, "the image is missing; write path=disk.img")
+    }
+    self.path = path
+    serial = try reader.value("serial", "1 to 20 ASCII characters") {
+      $0.utf8.count <= 20 && $0.utf8.allSatisfy { (0x20...0x7e).contains($0) } ? $0 : nil
+    }
+    isReadOnly = try reader.flag("ro")
+    engine = try reader.choice("engine") ?? .auto
+    cache = try reader.choice("cache") ?? .writeback
+    queues = try reader.integer("queues", in: 1...64) ?? 1
+    blockSize =
+      try reader.value("blocksize", "512 or 4096") {
+        $0 == "512" ? 512 : $0 == "4096" ? 4096 : nil
+      } ?? 512
+    id = try reader.deviceName()
+    try reader.finish()
+  }
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+
+/// `lgdev serve`.
+struct Serve: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Serve devices to a virtual machine.",
+    discussion: """
+      Every device has a socket of its own, to which QEMU, User-mode Linux, cloud-hypervisor or another \
+      vhost-user front-end connects. When it goes away the device listens again. SIGTERM, SIGINT and \
+      SIGHUP finish what is in flight, remove the sockets and end the program.
+
+      DEVICES
+        Each option can be given several times. Values are key=value pairs with commas between them; \
+      a comma inside a value is written twice. id=NAME names a device and its socket.
+
+        --block path=disk.img[,serial=D1][,ro][,engine=auto|uring|threads]
+                [,cache=writeback|none][,queues=1][,blocksize=512|4096]
+        --net tap=tap0[,mac=52:54:00:12:34:56][,mtu=1500][,bridge=br0]
+              [,address=10.0.0.1/24]
+        --net fd=N[,mac=52:54:00:12:34:56][,mtu=1500]
+        --console stdio|pty[:LINK]|socket:PATH|file:PATH
+                  [,size=80x25][,overflow=block|drop]
+        --rng[=source=/dev/hwrng]
+
+      EXAMPLES
+        All four; /tmp/vm gets block0.sock, net0.sock, console0.sock, rng0.sock:
+          lgdev serve --socket-dir /tmp/vm --block path=disk.img,serial=D1 \\
+            --net tap=tap0,address=10.0.0.1/24 --console stdio --rng
+
+        A QEMU guest with that disk; its memory must be shared:
+          qemu-system-x86_64 -m 512M -machine q35,memory-backend=mem \\
+            -object memory-backend-memfd,id=mem,size=512M,share=on \\
+            -chardev socket,id=b,path=/tmp/vm/block0.sock \\
+            -device vhost-user-blk-pci,chardev=b …
+
+        A User-mode Linux guest with it:
+          linux.uml mem=512M virtio_uml.device=/tmp/vm/block0.sock:2 …
+
+        One device in the form of QEMU's back-end conventions:
+          lgdev serve --socket-path /tmp/disk.sock --blk-file disk.img --read-only
+      """)
+
+  // MARK: Where
+
+  @Option(
+    help: ArgumentHelp("How guests reach the devices; there is vhost-user.", valueName: "name"))
+  var transport = "vhost-user"
+
+  @Option(
+    help: ArgumentHelp("Listen on DIR/NAME.sock for each device.", valueName: "dir"),
+    completion: .directory)
+  var socketDir: String?
+
+  @Option(
+    help: ArgumentHelp("Listen on this socket, for one device.", valueName: "path"),
+    completion: .file())
+  var socketPath: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Connect to a front-end that listens here, for one device.", valueName: "path"),
+    completion: .file())
+  var connect: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Use an inherited socket, connected or listening, for one device.", valueName: "n"))
+  var fd: String?
+
+  @Option(help: ArgumentHelp("Give the sockets to this group.", valueName: "group"))
+  var socketGroup: String?
+
+  @Option(
+    help: ArgumentHelp("The sockets' permissions, octal; 0600 by default.", valueName: "mode"))
+  var socketMode: String?
+
+  // MARK: What
+
+  @Option(
+    parsing: .singleValue, help: ArgumentHelp("A disk; see DEVICES.", valueName: "path=FILE,…"))
+  var block: [String] = []
+
+  @Option(
+    parsing: .singleValue, help: ArgumentHelp("A network card.", valueName: "tap=NAME,…"))
+  var net: [String] = []
+
+  @Option(
+    parsing: .singleValue, help: ArgumentHelp("A console.", valueName: "stdio|pty|socket:|file:"))
+  var console: [String] = []
+
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp("A source of randomness; the value is optional.", valueName: "source=FILE"))
+  var rng: [String] = []
+
+  @Option(
+    help: ArgumentHelp("The same as --block path=FILE.", valueName: "file"), completion: .file())
+  var blkFile: String?
+
+  @Flag(help: "The disks can be read only.")
+  var readOnly = false
+
+  // MARK: How
+
+  @Flag(help: "End when the front-ends have gone.")
+  var once = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Write the process's number here when all sockets listen.", valueName: "file"),
+    completion: .file())
+  var pidfile: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "trace, debug, info, notice, warning, error or critical.", valueName: "level"))
+  var logLevel = "info"
+
+  @Flag(help: "Print what the back-end can do, as JSON, and end; other options are ignored.")
+  var printCapabilities = false
+
+  func run() throws {
+    let plan = try ServePlan(self)
+    _ = plan
+  }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Testing
+
+@testable import lgdev
+
+@Suite struct InvocationTests {
+  @Test func `a link named after a device type means serve`() {
+    #expect(
+      Invocation(["/usr/libexec/lgdev-net", "--fd", "3"]).arguments == ["serve", "--fd", "3"])
+    #expect(Invocation(["/usr/bin/lgdev", "--version"]).arguments == ["--version"])
+  }
+
+  @Test(arguments: [
+    (["lgdev-console", "--print-capabilities"], DeviceType.console),
+    (["lgdev-rng", "--nonsense", "--print-capabilities", "--block", "path=x"], .rng),
+    (["lgdev", "serve", "--net", "tap=t", "--print-capabilities"], .net),
+    (["lgdev", "serve", "--rng=source=x", "--print-capabilities"], .rng),
+    (["lgdev", "serve", "--print-capabilities", "--blk-file", "x"], .block),
+    (["lgdev", "--print-capabilities"], .block),
+  ])
+  func `capabilities are those of the link's or the first device's type`(
+    commandLine: [String], type: DeviceType
+  ) {
+    #expect(Invocation(commandLine).capabilitiesWanted == type)
+  }
+
+  @Test func `capabilities are printed only when asked for`() {
+    #expect(Invocation(["lgdev", "serve", "--rng"]).capabilitiesWanted == nil)
+  }
+
+  @Test func `capabilities are in QEMU's words`() {
+    #expect(Capabilities(of: .block).features == ["read-only", "blk-file"])
+    #expect(Capabilities(of: .block).json.contains(#""type" : "block""#))
+    #expect(!Capabilities(of: .rng).json.contains("features"))
+  }
+
+  @Test func `rng takes a value or none`() {
+    #expect(Invocation(["lgdev", "--rng"]).arguments == ["--rng=on"])
+    #expect(Invocation(["lgdev", "--rng", "--once"]).arguments == ["--rng=on", "--once"])
+    #expect(Invocation(["lgdev", "--rng", "source=x"]).arguments == ["--rng", "source=x"])
+    #expect(Invocation(["lgdev", "--rng=source=x"]).arguments == ["--rng=source=x"])
+  }
+}
