@@ -147,11 +147,13 @@ extension SegmentWindow {
   public borrowing func fillWithRandom() throws(Errno) -> Int {
     var filled = 0
     // SAFETY: as for the transfers above.
-    for unsafe vector in unsafe vectors {
+    let vectors = unsafe self.vectors
+    for index in 0..<vectors.count {
       do throws(Errno) {
-        let piece = unsafe UnsafeMutableRawBufferPointer(
-          start: vector.iov_base, count: vector.iov_len)
-        let count = unsafe try Random.fill(piece)
+        // SAFETY: index is within the buffer.
+        let vector = unsafe vectors[index]
+        let count = unsafe try Random.fill(
+          UnsafeMutableRawBufferPointer(start: vector.iov_base, count: vector.iov_len))
         filled &+= count
         guard unsafe count == vector.iov_len else { break }
       } catch {

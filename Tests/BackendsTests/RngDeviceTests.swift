@@ -206,6 +206,7 @@ struct RngDeviceTests {
     let bed = try QueueBed(try device(.file(try directory.makeFIFO("noise")), name: "rng-idle"))
     let address = bed.space.take(64)
     #expect(bed.offer([.writable(address, 8)]))
+    #expect(try bed.awaitUsed(within: .milliseconds(50)) == nil)
     let before = try processorTime(ofThreads: "rng-idle")
     #expect(before > .zero)
     #expect(try bed.awaitUsed(within: .milliseconds(300)) == nil)
