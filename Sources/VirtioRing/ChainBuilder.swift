@@ -17,6 +17,7 @@ struct ChainBuilder {
   private var readableCount = 0
   private var readableBytes = 0
   private var writableBytes = 0
+  private var hasWritable = false
 
   /// - Parameter lastHit: the region to try first.
   @inline(__always)
@@ -40,9 +41,10 @@ struct ChainBuilder {
     // Each length is below 2^32 and there are at most 2^16 of them, so the sums cannot wrap.
     if isWritable {
       writableBytes &+= Int(length)
+      hasWritable = true
     } else {
-      // A writable buffer of no bytes before this one is forgiven, as it is nowhere in the chain.
-      guard count == readableCount else { throw .readableAfterWritable }
+      // A writable buffer counts even if it has no bytes: the order is the driver's duty (2.7.4.2).
+      guard !hasWritable else { throw .readableAfterWritable }
       readableBytes &+= Int(length)
     }
     guard length > 0 else { return }
@@ -200,10 +202,30 @@ extension ChainBuilder {
       throw .indirectOutsideMemory
     }
     let offset = address &- found.guestAddress
-    guard UInt64(Descriptor.byteCount) <= found.byteCount &- offset,
-      let one = IndirectTable(address: found.hostAddress &+ UInt(offset), count: 1),
-      let entry = one.descriptor(0)
-    else { throw .indirectOutsideMemory }
-    return entry
+    if UInt64(Descriptor.byteCount) <= found.byteCount &- offset {
+      guard let one = IndirectTable(address: found.hostAddress &+ UInt(offset), count: 1),
+        let entry = one.descriptor(0)
+      else { throw .indirectOutsideMemory }
+      return entry
+    }
+    // An unaligned table may even have an entry that two regions share.
+    let low = try scatteredWord(address)
+    let (high, pastEnd) = address.addingReportingOverflow(8)
+    guard !pastEnd else { throw .indirectOutsideMemory }
+    return Descriptor(address: low, word: try scatteredWord(high))
+  }
+
+  /// Reads eight bytes, each once, from whichever regions hold them.
+  private func scatteredWord(_ address: UInt64) throws(RingError) -> UInt64 {
+    var word: UInt64 = 0
+    for index in UInt64(0)..<8 {
+      let (place, overflow) = address.addingReportingOverflow(index)
+      guard !overflow, let found = table.region(holding: place),
+        let byte = IndirectTable.byte(
+          at: found.hostAddress &+ UInt(place &- found.guestAddress))
+      else { throw .indirectOutsideMemory }
+      word |= UInt64(byte) << (index &* 8)
+    }
+    return word
   }
 }

@@ -25,10 +25,13 @@ struct PackedQueue: ~Copyable {
   /// The first used descriptor that is not visible yet, and its flags.
   private var firstStaged: UInt16 = 0
   private var firstStagedFlags: UInt16 = 0
-  /// Chains staged and not yet visible.
-  private var stagedCount: UInt16 = 0
-  /// The used position when the driver was last asked whether it wants a call.
-  private var calledUsed: UInt16
+  /// Slots of chains that are staged and not yet visible.
+  private var stagedSlots: UInt16 = 0
+  /// The used position as far as the driver can see it.
+  private var publishedUsed: UInt16
+  private var publishedWrap: Bool
+  /// Slots that became visible since the driver was last asked whether it wants a call.
+  private var publishedSinceAsked: UInt64 = 0
   private var lastHit: GuestRegion
 
   private let inFlight: InFlightTable
@@ -36,6 +39,8 @@ struct PackedQueue: ~Copyable {
   /// Slots of the ring that chains in flight take.
   private var inFlightDescriptors: UInt16 = 0
   private var oldest: UInt16 = 0
+  /// Slots of chains that an earlier device took and did not give back.
+  private let inheritedDescriptors: Int
 
   init(
     _ configuration: QueueConfiguration, ring: PackedRingMemory, memory: borrowing GuestMemory
@@ -52,14 +57,17 @@ struct PackedQueue: ~Copyable {
     availableWrap = position.availableWrap
     nextUsed = position.nextUsed ?? position.nextAvailable
     usedWrap = position.nextUsed == nil ? position.availableWrap : position.usedWrap
-    calledUsed = nextUsed
+    publishedUsed = nextUsed
+    publishedWrap = usedWrap
+    inheritedDescriptors =
+      Int(nextAvailable) - Int(nextUsed) + (availableWrap == usedWrap ? 0 : Int(size))
     lastHit = memory[0]
     inFlight = InFlightTable(size: configuration.size)
   }
 
   /// Goes on with the same ring in another memory. - Precondition: nothing is in flight.
   mutating func move(to ring: PackedRingMemory, memory: borrowing GuestMemory) {
-    precondition(inFlightCount == 0 && stagedCount == 0)
+    precondition(inFlightCount == 0 && stagedSlots == 0)
     self.ring = ring
     lastHit = memory[0]
   }
@@ -87,13 +95,16 @@ struct PackedQueue: ~Copyable {
     return true
   }
 
+  /// Slots that no chain takes which the driver has not seen used: a chain has so many at most.
+  @inline(__always)
+  private var room: UInt16 { size &- inFlightDescriptors &- stagedSlots }
+
   /// Walks a chain that begins in the ring.
   @inline(__always)
   private mutating func takeDirect(
     _ first: Descriptor, _ memory: borrowing GuestMemory, into chain: inout Chain
   ) throws(RingError) {
-    // Slots that no chain in flight takes: the chain may have so many at most.
-    let room = size &- inFlightDescriptors
+    let room = room
     var builder = ChainBuilder(memory, chain, lastHit: lastHit)
     var descriptor = first
     var slot = nextAvailable
@@ -130,7 +141,7 @@ struct PackedQueue: ~Copyable {
     try checkIndirect(first)
     var builder = ChainBuilder(memory, chain, lastHit: lastHit)
     try builder.appendTable(first, followsNext: false, limit: chainLimit)
-    try finish(builder, last: first, 1, size &- inFlightDescriptors, &chain)
+    try finish(builder, last: first, 1, room, &chain)
     var slot = nextAvailable
     var wrap = availableWrap
     advance(&slot, &wrap)
@@ -180,8 +191,13 @@ struct PackedQueue: ~Copyable {
   }
 
   mutating func unpop(_ chain: borrowing Chain) {
-    let count = inFlight[chain.id].descriptors
-    precondition(inFlightCount > 0 && count != 0, "chain is not in flight")
+    let slot = inFlight[chain.id]
+    let count = slot.descriptors
+    precondition(slot.isWithDevice, "chain is not in flight")
+    if inOrder {
+      let last = inFlight.orderedID(orderPosition(inFlightCount &- 1))
+      precondition(last == chain.id, "another chain was taken later")
+    }
     inFlight[chain.id] = InFlightTable.Slot()
     inFlightCount &-= 1
     inFlightDescriptors &-= count
@@ -195,11 +211,11 @@ struct PackedQueue: ~Copyable {
 
   // MARK: Giving chains back
 
-  /// `stage` and `publish` in one. - Returns: how many chains became visible.
+  /// `stage` and `publish` in one.
   @inline(__always)
-  mutating func push(_ chain: borrowing Chain, written: UInt32) -> UInt32 {
+  mutating func push(_ chain: borrowing Chain, written: UInt32) {
     stage(chain, written: written)
-    return publish()
+    publish()
   }
 
   @inline(__always)
@@ -234,13 +250,13 @@ struct PackedQueue: ~Copyable {
     ring.storeUsed(nextUsed, id: id, written: written)
     var flags: UInt16 = usedWrap ? RingFlag.available | RingFlag.used : 0
     if written > 0 { flags |= RingFlag.write }
-    if stagedCount > 0 {
+    if stagedSlots > 0 {
       ring.publishFlags(nextUsed, flags)
     } else {
       firstStaged = nextUsed
       firstStagedFlags = flags
     }
-    stagedCount &+= 1
+    stagedSlots &+= descriptors
     inFlightCount &-= 1
     inFlightDescriptors &-= descriptors
     // At most 32767 + 32768: no wrap of 16 bits.
@@ -251,14 +267,14 @@ struct PackedQueue: ~Copyable {
     }
   }
 
-  /// - Returns: how many chains became visible.
   @inline(__always)
-  mutating func publish() -> UInt32 {
-    guard stagedCount > 0 else { return 0 }
-    let count = stagedCount
-    stagedCount = 0
+  mutating func publish() {
+    guard stagedSlots > 0 else { return }
     ring.publishFlags(firstStaged, firstStagedFlags)
-    return UInt32(count)
+    publishedSinceAsked &+= UInt64(stagedSlots)
+    stagedSlots = 0
+    publishedUsed = nextUsed
+    publishedWrap = usedWrap
   }
 
   // MARK: Kicks and calls
@@ -280,21 +296,26 @@ struct PackedQueue: ~Copyable {
     return hasMore()
   }
 
-  mutating func needsCall(mayHaveWrapped: Bool) -> Bool {
-    var old = calledUsed
-    calledUsed = nextUsed
+  mutating func needsCall() -> Bool {
+    let count = publishedSinceAsked
+    guard count > 0 else { return false }
+    publishedSinceAsked = 0
     // Pairs with the driver's fence between storing its word and looking at the ring.
     fullFence()
     let word = ring.driverEventWord
     let flags = UInt16(truncatingIfNeeded: word >> 16) & 3
     if flags == RingFlag.eventsDisabled { return false }
-    guard eventIndex, flags == RingFlag.eventsAtPosition, !mayHaveWrapped else { return true }
-    // Positions as if the ring went on for ever: what lies in the other round is a ring's length off.
+    // An offset and a wrap counter tell positions apart over two rounds, the one behind and the one
+    // ahead: whether a position was passed longer ago than that, they do not say.
+    guard eventIndex, flags == RingFlag.eventsAtPosition, count <= UInt64(size) else {
+      return true
+    }
+    // Positions as if the ring went on for ever: one of the other round is taken to lie a ring's
+    // length back. If the driver meant the one ahead, it is too far back to have been passed now.
     let offsetAndWrap = UInt16(truncatingIfNeeded: word)
     var event = offsetAndWrap & 0x7fff
-    if (offsetAndWrap & 0x8000 != 0) != usedWrap { event &-= size }
-    if nextUsed <= old { old &-= size }
-    return nextUsed &- event &- 1 < nextUsed &- old
+    if (offsetAndWrap & 0x8000 != 0) != publishedWrap { event &-= size }
+    return publishedUsed &- event &- 1 < UInt16(truncatingIfNeeded: count)
   }
 
   func hasMore() -> Bool { isAvailable(ring.flags(nextAvailable), wrap: availableWrap) }
@@ -321,9 +342,13 @@ struct PackedQueue: ~Copyable {
     // The used position runs behind the available one by exactly what is in flight.
     let sameRound = availableWrap == usedWrap
     let distance = Int(nextAvailable) - Int(nextUsed) + (sameRound ? 0 : Int(size))
-    precondition(distance == descriptors)
+    precondition(distance == descriptors + inheritedDescriptors)
+    precondition(UInt32(inFlightDescriptors) + UInt32(stagedSlots) <= UInt32(size))
     if inOrder, inFlightCount > 0 {
       precondition(!inFlight[inFlight.orderedID(oldest)].isDone)
+      for step in 0..<inFlightCount {
+        precondition(inFlight[inFlight.orderedID(orderPosition(step))].descriptors > 0)
+      }
     }
   }
 }

@@ -31,8 +31,14 @@ struct SharedAddress {
     unsafe self.pointer = pointer
   }
 
-  // SAFETY (the six accessors below): callers in this file pass offsets that are masked or compared
+  // SAFETY (all accessors below): callers in this file pass offsets that are masked or compared
   // to lie inside the extent that was checked when the address was made.
+
+  @inline(__always)
+  func load8(_ offset: Int) -> UInt8 {
+    unsafe (pointer + offset).assumingMemoryBound(to: Atomic<UInt8>.self).pointee
+      .load(ordering: .relaxed)
+  }
 
   @inline(__always)
   func load16(_ offset: Int) -> UInt16 {
@@ -247,4 +253,8 @@ struct IndirectTable {
     let offset = index &* Descriptor.byteCount
     return Descriptor(address: base.load64(offset), word: base.load64(offset &+ 8))
   }
+  /// Reads one byte of a table that does not lie contiguously.
+  ///
+  /// - Parameter address: a host address that was just found in guest memory.
+  static func byte(at address: UInt) -> UInt8? { SharedAddress(address)?.load8(0) }
 }

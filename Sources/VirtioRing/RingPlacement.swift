@@ -44,11 +44,20 @@ struct RingPlacement {
       split = nil
       packed = PackedRingMemory(
         descriptors: places.0, driverEvent: places.1, deviceEvent: places.2, size: size)
-      guard configuration.position.nextAvailable < size,
-        configuration.position.nextUsed ?? 0 < size
-      else { throw .badPosition }
+      try Self.check(configuration.position, size: size)
     }
     guard split != nil || packed != nil else { throw .ringOutsideMemory }
+  }
+
+  /// The used side of a packed ring runs behind the available one, by a ring's length at most.
+  private static func check(_ position: RingPosition, size: UInt16) throws(RingError) {
+    guard position.nextAvailable < size else { throw .badPosition }
+    guard let nextUsed = position.nextUsed else { return }
+    guard nextUsed < size else { throw .badPosition }
+    let isBehind =
+      position.availableWrap == position.usedWrap
+      ? nextUsed <= position.nextAvailable : nextUsed >= position.nextAvailable
+    guard isBehind else { throw .badPosition }
   }
 
   private static func place(

@@ -29,8 +29,8 @@ struct SplitQueue: ~Copyable {
   private var seenAvailable: UInt16
   /// The used index that the driver can see.
   private(set) var publishedUsed: UInt16
-  /// The used index when the driver was last asked whether it wants a call.
-  private var calledUsed: UInt16
+  /// Chains that became visible since the driver was last asked whether it wants a call.
+  private var publishedSinceAsked: UInt64 = 0
   /// The region hit last.
   private var lastHit: GuestRegion
 
@@ -53,7 +53,6 @@ struct SplitQueue: ~Copyable {
     seenAvailable = nextAvailable
     nextUsed = configuration.position.nextUsed ?? ring.usedIndex
     publishedUsed = nextUsed
-    calledUsed = nextUsed
     lastHit = memory[0]
     inFlight = InFlightTable(size: configuration.size)
   }
@@ -150,16 +149,24 @@ struct SplitQueue: ~Copyable {
   @inline(__always)
   private mutating func lookAgain() throws(RingError) -> Bool {
     let index = ring.availableIndex
-    // At most as many entries as the ring has can be waiting. An index that went backwards is far
-    // ahead in this arithmetic.
-    guard index &- nextAvailable <= size else { throw .availableIndexJumped }
+    // At most as many entries can be waiting as the ring has, less the chains that the driver has not
+    // seen used. An index that went backwards is far ahead in this arithmetic.
+    guard index &- nextAvailable <= room else { throw .availableIndexJumped }
     seenAvailable = index
     return index != nextAvailable
   }
 
+  /// Descriptors that are in no chain which the driver has not seen used, if each takes but one.
+  private var room: UInt16 { size &- inFlightCount &- (nextUsed &- publishedUsed) }
+
   /// Gives the chain that was taken last back to the ring, as if it had not been taken.
   mutating func unpop(_ chain: borrowing Chain) {
-    precondition(inFlightCount > 0 && inFlight[chain.id].descriptors != 0, "chain is not in flight")
+    let slot = inFlight[chain.id]
+    precondition(slot.isWithDevice, "chain is not in flight")
+    if inOrder {
+      let last = inFlight.orderedID((oldest &+ inFlightCount &- 1) & (size &- 1))
+      precondition(last == chain.id, "another chain was taken later")
+    }
     inFlight[chain.id] = InFlightTable.Slot()
     inFlightCount &-= 1
     nextAvailable &-= 1
@@ -167,11 +174,11 @@ struct SplitQueue: ~Copyable {
 
   // MARK: Giving chains back
 
-  /// `stage` and `publish` in one. - Returns: how many chains became visible.
+  /// `stage` and `publish` in one.
   @inline(__always)
-  mutating func push(_ chain: borrowing Chain, written: UInt32) -> UInt32 {
+  mutating func push(_ chain: borrowing Chain, written: UInt32) {
     stage(chain, written: written)
-    return publish()
+    publish()
   }
 
   @inline(__always)
@@ -208,13 +215,11 @@ struct SplitQueue: ~Copyable {
     inFlightCount &-= 1
   }
 
-  /// - Returns: how many chains became visible.
   @inline(__always)
-  mutating func publish() -> UInt32 {
-    let count = nextUsed &- publishedUsed
+  mutating func publish() {
     ring.publishUsedIndex(nextUsed)
+    publishedSinceAsked &+= UInt64(nextUsed &- publishedUsed)
     publishedUsed = nextUsed
-    return UInt32(count)
   }
 
   // MARK: Kicks and calls
@@ -235,18 +240,19 @@ struct SplitQueue: ~Copyable {
     return try lookAgain()
   }
 
-  /// - Parameter mayHaveWrapped: more chains were published than the index can tell apart.
-  mutating func needsCall(mayHaveWrapped: Bool) -> Bool {
-    let old = calledUsed
-    calledUsed = publishedUsed
+  mutating func needsCall() -> Bool {
+    let count = publishedSinceAsked
+    guard count > 0 else { return false }
+    publishedSinceAsked = 0
     // Pairs with the driver's fence between storing its word and loading used.idx.
     fullFence()
     if notifyOnEmpty, ring.availableIndex == nextAvailable { return true }
     guard eventIndex else { return ring.availableFlags & RingFlag.noInterrupt == 0 }
-    if mayHaveWrapped { return true }
+    // After 2^16 chains the index has passed every value.
+    guard count <= UInt64(UInt16.max) else { return true }
     // Whether the index the driver named was passed (virtio 1.3, 2.7.10).
     let event = ring.usedEvent
-    return publishedUsed &- event &- 1 < publishedUsed &- old
+    return publishedUsed &- event &- 1 < UInt16(truncatingIfNeeded: count)
   }
 
   /// Whether the driver has made something available that was not taken yet.
@@ -261,7 +267,7 @@ struct SplitQueue: ~Copyable {
 
   func checkInvariants() {
     precondition(inFlightCount <= size)
-    precondition(seenAvailable &- nextAvailable <= size)
+    precondition(room <= size && seenAvailable &- nextAvailable <= room)
     var taken: UInt16 = 0
     for id in 0..<size {
       let slot = inFlight[id]

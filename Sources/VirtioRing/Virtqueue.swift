@@ -43,9 +43,6 @@ public struct Virtqueue: ~Copyable, @unchecked Sendable {
   var split: SplitQueue?
   var packed: PackedQueue?
 
-  /// Chains published since the driver was last asked whether it wants a call.
-  private var publishedSinceAsked: UInt32 = 0
-
   /// Checks the configuration and takes the ring over.
   public init(
     _ configuration: QueueConfiguration, memory: GuestMemory, dirtyLog: DirtyLog? = nil
@@ -87,7 +84,7 @@ public struct Virtqueue: ~Copyable, @unchecked Sendable {
 
   /// Goes on in another memory table: the ring is looked up anew, the position kept.
   ///
-  /// - Precondition: nothing is in flight.
+  /// - Precondition: nothing is in flight, and all that was staged is published.
   /// - Throws: `ringOutsideMemory` where the new table lacks the ring; the queue is broken then, and
   ///   keeps the old table.
   public mutating func replaceMemory(_ new: GuestMemory) throws(RingError) {
@@ -128,7 +125,8 @@ extension Virtqueue {
   ///
   /// For a device that took a buffer and found nothing to put in it. Several can be given back, the
   /// last one first.
-  /// - Precondition: the chain is in flight and no chain was taken after it that still is.
+  /// - Precondition: the chain is in flight, and every chain taken after it was given back to the
+  ///   ring in the same way.
   public mutating func unpop(_ chain: borrowing Chain) {
     split?.unpop(chain)
     packed?.unpop(chain)
@@ -156,11 +154,8 @@ extension Virtqueue {
   @inline(__always)
   public mutating func push(_ chain: borrowing Chain, written: UInt32) {
     if dirtyLog != nil { recordWrites(chain, written: written) }
-    if let published = split?.push(chain, written: written) {
-      publishedSinceAsked = publishedSinceAsked &+ published
-    } else if let published = packed?.push(chain, written: written) {
-      publishedSinceAsked = publishedSinceAsked &+ published
-    }
+    if split?.push(chain, written: written) == nil { packed?.push(chain, written: written) }
+    if let log = dirtyLog { recordRing(in: log) }
   }
 
   /// Gives a chain back without showing it yet: chains that belong together (a packet over several
@@ -177,12 +172,12 @@ extension Virtqueue {
   /// Shows the driver everything that was staged.
   @inline(__always)
   public mutating func publish() {
-    if let published = split?.publish() ?? packed?.publish() {
-      publishedSinceAsked = publishedSinceAsked &+ published
-    }
+    split?.publish()
+    packed?.publish()
+    if let log = dirtyLog { recordRing(in: log) }
   }
 
-  /// Marks the pages that giving this chain back changes. Only while a migration is under way.
+  /// Marks the pages of the buffers that the device has written. Only while a migration is under way.
   @inline(never)
   private func recordWrites(_ chain: borrowing Chain, written: UInt32) {
     guard let log = dirtyLog else { return }
@@ -195,7 +190,14 @@ extension Virtqueue {
       }
       remaining &-= count
     }
-    // The whole used area: it is a page or a few, and a bit too many costs a page of copying.
+  }
+
+  /// Marks the pages of the ring that the device writes. Always after the write: a page that is
+  /// copied between a mark and its write would miss the write.
+  ///
+  /// The whole used area: it is a page or a few, and a bit too many costs a page of copying.
+  @inline(never)
+  private func recordRing(in log: DirtyLog) {
     switch configuration.layout {
     case .split(_, _, let used): log.mark(used, count: 6 + UInt64(configuration.size) * 8)
     case .packed(let descriptors, _, let deviceEvent):
@@ -212,6 +214,7 @@ extension Virtqueue {
   public mutating func disableKicks() {
     split?.disableKicks()
     packed?.disableKicks()
+    if let log = dirtyLog { recordRing(in: log) }
   }
 
   /// Asks the driver for a kick with the next chain.
@@ -219,6 +222,7 @@ extension Virtqueue {
   /// - Returns: true where chains are available already: serve them, no kick will come for them.
   public mutating func enableKicks() throws(RingError) -> Bool {
     if let fault { throw fault }
+    defer { if let log = dirtyLog { recordRing(in: log) } }
     do {
       return try split?.enableKicks() ?? packed?.enableKicks() ?? false
     } catch {
@@ -231,11 +235,6 @@ extension Virtqueue {
   ///
   /// Asking consumes the answer: whoever gets true makes the call.
   public mutating func needsCall() -> Bool {
-    guard publishedSinceAsked > 0 else { return false }
-    // After 2^16 chains the indices stand where they stood: then a call is due whatever they say.
-    let mayHaveWrapped = publishedSinceAsked >= UInt32(configuration.size)
-    publishedSinceAsked = 0
-    return split?.needsCall(mayHaveWrapped: mayHaveWrapped)
-      ?? packed?.needsCall(mayHaveWrapped: mayHaveWrapped) ?? false
+    split?.needsCall() ?? packed?.needsCall() ?? false
   }
 }

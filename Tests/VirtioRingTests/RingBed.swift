@@ -2,6 +2,7 @@
 //
 // RingBed: what most tests here start from: memory, an honest driver and the device on one ring.
 
+import Testing
 import VirtioRing
 import VirtioTesting
 
@@ -109,6 +110,15 @@ final class RingBed {
   func needsCall() -> Bool { queue.needsCall() }
   func enableKicks() throws -> Bool { try queue.enableKicks() }
   func hasMore() throws -> Bool { try queue.hasMore() }
+
+  /// Offers, takes and gives back this many chains of one buffer.
+  func serve(_ count: Int) throws {
+    for _ in 0..<count {
+      try #require(offer())
+      try #require(try pop())
+      push()
+    }
+  }
 
   // MARK: What was popped
 
