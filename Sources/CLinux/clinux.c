@@ -2,6 +2,7 @@
 #include "clinux.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -11,34 +12,34 @@ const int clinux_EFD_NONBLOCK = EFD_NONBLOCK;
 
 int clinux_eventfd(unsigned int initial, int flags) { return eventfd(initial, flags); }
 
-int clinux_ppoll(void *entries, unsigned long count, const struct timespec *timeout)
+int clinux_ppoll(void *entries, unsigned long count, const void *timeout)
 {
 	return ppoll(entries, count, timeout, NULL);
 }
 
-pid_t clinux_gettid(void) { return gettid(); }
+int clinux_gettid(void) { return gettid(); }
 
-int clinux_pthread_setname(pthread_t thread, const char *name)
+int clinux_pthread_setname(unsigned long thread, const char *name)
 {
 	return pthread_setname_np(thread, name);
 }
 
-int clinux_pthread_getname(pthread_t thread, char *name, size_t size)
+int clinux_pthread_getname(unsigned long thread, char *name, size_t size)
 {
 	return pthread_getname_np(thread, name, size);
 }
 
-int clinux_pthread_attr_setaffinity(pthread_attr_t *attr, size_t size, const void *mask)
+int clinux_pthread_attr_setaffinity(void *attr, size_t size, const void *mask)
 {
 	return pthread_attr_setaffinity_np(attr, size, mask);
 }
 
-int clinux_sched_getaffinity(pid_t pid, size_t size, void *mask)
+int clinux_sched_getaffinity(int pid, size_t size, void *mask)
 {
 	return sched_getaffinity(pid, size, mask);
 }
 
-int clinux_sched_setaffinity(pid_t pid, size_t size, const void *mask)
+int clinux_sched_setaffinity(int pid, size_t size, const void *mask)
 {
 	return sched_setaffinity(pid, size, mask);
 }

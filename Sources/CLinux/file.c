@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 const int clinux_O_DIRECT = O_DIRECT;
@@ -27,9 +28,19 @@ const int clinux_F_SEAL_SHRINK = F_SEAL_SHRINK;
 const int clinux_F_SEAL_GROW = F_SEAL_GROW;
 const int clinux_F_SEAL_WRITE = F_SEAL_WRITE;
 
-int clinux_fallocate(int fd, int mode, off_t offset, off_t length)
+int clinux_fallocate(int fd, int mode, long offset, long length)
 {
 	return fallocate(fd, mode, offset, length);
+}
+
+int clinux_fstatfs(int fd, long *type, long *block_size)
+{
+	struct statfs status = {0};
+	int result = fstatfs(fd, &status);
+
+	*type = status.f_type;
+	*block_size = status.f_bsize;
+	return result;
 }
 
 int clinux_memfd_create(const char *name, unsigned int flags) { return memfd_create(name, flags); }

@@ -5,7 +5,7 @@
 
 const unsigned int clinux_GRND_NONBLOCK = GRND_NONBLOCK;
 
-ssize_t clinux_getrandom(void *buffer, size_t size, unsigned int flags)
+long clinux_getrandom(void *buffer, size_t size, unsigned int flags)
 {
 	return getrandom(buffer, size, flags);
 }

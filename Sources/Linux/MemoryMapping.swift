@@ -121,11 +121,14 @@ public struct MemoryMapping: ~Copyable, Sendable {
 
   /// The size of the pages that a mapping of this file is made of.
   private static func pageSize(of file: borrowing FileDescriptor) throws(Errno) -> Int {
-    var status = statfs()
-    // SAFETY: the call fills a local of the type that it wants.
-    _ = try systemCall(retryOnInterrupt: true) { unsafe fstatfs(file.raw, &status) }
+    var type = 0
+    var blockSize = 0
+    // SAFETY: the call fills two locals of the types that it wants.
+    _ = try systemCall(retryOnInterrupt: true) {
+      unsafe clinux_fstatfs(file.raw, &type, &blockSize)
+    }
     let hugetlbfsMagic = 0x9584_58f6
-    return status.f_type == hugetlbfsMagic ? Int(status.f_bsize) : basePageSize
+    return type == hugetlbfsMagic ? blockSize : basePageSize
   }
 }
 

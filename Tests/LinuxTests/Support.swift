@@ -44,6 +44,7 @@ struct Pipe: ~Copyable {
   init() {
     var ends: [Int32] = [-1, -1]
     precondition(unsafe pipe(&ends) == 0)
+    for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
     reading = FileDescriptor(owning: ends[0])
     writing = FileDescriptor(owning: ends[1])
   }
@@ -54,3 +55,15 @@ struct Pipe: ~Copyable {
 
 /// Whether a descriptor's number is open in this process.
 func isOpen(_ raw: Int32) -> Bool { fcntl(raw, F_GETFD) != -1 }
+
+/// The descriptor, or a failed test: #require cannot take what cannot be copied.
+func required(_ descriptor: consuming FileDescriptor?) throws -> FileDescriptor {
+  guard let descriptor else { throw Errno.badFileDescriptor }
+  return descriptor
+}
+
+/// Whether all writing ends of a pipe are closed, or soon will be: a process that another test starts
+/// has a copy of each descriptor for a moment.
+func seesEnd(_ reading: borrowing FileDescriptor) throws -> Bool {
+  try Poll.wait(for: [], on: reading, timeout: .seconds(10)) == .hangup
+}

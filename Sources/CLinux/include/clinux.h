@@ -5,33 +5,31 @@
  * Every function is a plain wrapper around the call of the same name: it returns what the call
  * returns and leaves errno as the call left it. Constants have the C name behind `clinux_`.
  * _GNU_SOURCE is defined for the .c files only, never here: in a public header it would change the
- * Glibc module under everybody who imports this one.
+ * Glibc module under everybody who imports this one. For the same reason this header includes nothing
+ * of the system's but two headers without structures: a structure that it brought in, such as struct
+ * iovec, could become this module's instead of Glibc's. Pointers to structures are void pointers.
  */
 #ifndef LGDEV_CLINUX_H
 #define LGDEV_CLINUX_H
 
-#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/statfs.h>
-#include <sys/types.h>
-#include <time.h>
 
 /* eventfd(2), poll(2) */
 extern const int clinux_EFD_CLOEXEC;
 extern const int clinux_EFD_NONBLOCK;
 int clinux_eventfd(unsigned int initial, int flags);
-int clinux_ppoll(void *entries, unsigned long count, const struct timespec *timeout);
+int clinux_ppoll(void *entries, unsigned long count, const void *timeout);
 
 /* Threads: pthread_setname_np(3), pthread_attr_setaffinity_np(3), sched_setaffinity(2). */
-pid_t clinux_gettid(void);
-int clinux_pthread_setname(pthread_t thread, const char *name);
-int clinux_pthread_getname(pthread_t thread, char *name, size_t size);
-int clinux_pthread_attr_setaffinity(pthread_attr_t *attr, size_t size, const void *mask);
-int clinux_sched_getaffinity(pid_t pid, size_t size, void *mask);
-int clinux_sched_setaffinity(pid_t pid, size_t size, const void *mask);
+int clinux_gettid(void);
+int clinux_pthread_setname(unsigned long thread, const char *name);
+int clinux_pthread_getname(unsigned long thread, char *name, size_t size);
+int clinux_pthread_attr_setaffinity(void *attr, size_t size, const void *mask);
+int clinux_sched_getaffinity(int pid, size_t size, void *mask);
+int clinux_sched_setaffinity(int pid, size_t size, const void *mask);
 
-/* Files: open(2), fcntl(2), fallocate(2), lseek(2), memfd_create(2). */
+/* Files: open(2), fcntl(2), fallocate(2), lseek(2), fstatfs(2), memfd_create(2). */
 extern const int clinux_O_DIRECT;
 extern const int clinux_O_TMPFILE;
 extern const int clinux_F_OFD_SETLK;
@@ -42,10 +40,11 @@ extern const int clinux_SEEK_HOLE;
 extern const int clinux_FALLOC_FL_KEEP_SIZE;
 extern const int clinux_FALLOC_FL_PUNCH_HOLE;
 extern const int clinux_FALLOC_FL_ZERO_RANGE;
-int clinux_fallocate(int fd, int mode, off_t offset, off_t length);
+int clinux_fallocate(int fd, int mode, long offset, long length);
 extern const unsigned int clinux_MFD_CLOEXEC;
 extern const unsigned int clinux_MFD_ALLOW_SEALING;
 extern const unsigned int clinux_MFD_HUGETLB;
+int clinux_fstatfs(int fd, long *type, long *block_size);
 int clinux_memfd_create(const char *name, unsigned int flags);
 extern const int clinux_F_ADD_SEALS;
 extern const int clinux_F_GET_SEALS;
@@ -64,6 +63,39 @@ int clinux_blkpbszget(int fd, unsigned int *bytes);
 int clinux_blkdiscard(int fd, uint64_t offset, uint64_t length);
 int clinux_blkzeroout(int fd, uint64_t offset, uint64_t length);
 
+/* Sockets: accept4(2), socketpair(2), cmsg(3). The last four are macros in C. */
+extern const int clinux_SOCK_CLOEXEC;
+extern const int clinux_SOCK_NONBLOCK;
+extern const int clinux_MSG_CMSG_CLOEXEC;
+int clinux_accept4(int fd, int flags);
+int clinux_bind(int fd, const void *address, unsigned int size);
+int clinux_connect(int fd, const void *address, unsigned int size);
+int clinux_socketpair(int domain, int type, void *two_ints);
+size_t clinux_cmsg_space(size_t length);
+size_t clinux_cmsg_len(size_t length);
+void *clinux_cmsg_firsthdr(void *message);
+void *clinux_cmsg_nxthdr(void *message, void *header);
+void *clinux_cmsg_data(void *header);
+
+/*
+ * epoll(7). Events are reached through functions: struct epoll_event is packed, and Swift would read
+ * its fields as if they were aligned.
+ */
+extern const int clinux_EPOLL_CTL_ADD;
+extern const int clinux_EPOLL_CTL_MOD;
+extern const int clinux_EPOLL_CTL_DEL;
+int clinux_epoll_create1(void);
+int clinux_epoll_ctl(int epfd, int operation, int fd, uint32_t events, uint64_t token);
+int clinux_epoll_wait(int epfd, void *events, int count, int milliseconds);
+size_t clinux_epoll_event_size(void);
+uint64_t clinux_epoll_token(const void *events, int index);
+uint32_t clinux_epoll_events(const void *events, int index);
+
+/* signalfd(2), timerfd_create(2): closed on exec, never waiting. */
+int clinux_signalfd(const void *set);
+int clinux_timerfd_create(void);
+int clinux_timerfd_settime(int fd, const void *setting);
+
 /*
  * sigbus.c. Registers mapped memory, made of pages of page_size bytes, whose SIGBUS faults are to be
  * contained; gives its place in the table, or -1 with ENOSPC in errno when the table is full. The
@@ -77,6 +109,6 @@ unsigned long clinux_sigbus_contained(void);
 
 /* getrandom(2) */
 extern const unsigned int clinux_GRND_NONBLOCK;
-ssize_t clinux_getrandom(void *buffer, size_t size, unsigned int flags);
+long clinux_getrandom(void *buffer, size_t size, unsigned int flags);
 
 #endif

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What this process can ask and set about itself.
+
+import Glibc
+
+/// This process.
+public enum Process {
+  /// Its number (getpid(2)).
+  public static var id: Int32 { getpid() }
+
+  /// The user that it acts for, 0 for root (geteuid(2)).
+  public static var effectiveUser: UInt32 { geteuid() }
+
+  /// Sets which permissions are withheld from files that it makes (umask(2)).
+  ///
+  /// - Returns: the setting before.
+  @discardableResult
+  public static func setUmask(_ mask: UInt32) -> UInt32 {
+    umask(mask)
+  }
+
+  /// How many descriptors it has open: for tests that show that none leaks.
+  public static func openDescriptorCount() throws(Errno) -> Int {
+    // SAFETY: the stream is closed on every way out and read only in between; the path is a
+    // terminated string during the call.
+    guard let directory = unsafe opendir("/proc/self/fd") else { throw .current }
+    defer { unsafe closedir(directory) }
+    var count = 0
+    while unsafe readdir(directory) != nil { count += 1 }
+    // Not counted: the entries "." and "..", and the directory itself.
+    return count - 3
+  }
+}

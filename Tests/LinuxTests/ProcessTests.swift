@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Testing
+
+@testable import Linux
+
+@Suite struct ProcessTests {
+  @Test func randomBytesFillTheWholeBuffer() throws {
+    // More than the 256 bytes that one call is sure to give.
+    var bytes = [UInt8](repeating: 0, count: 100_000)
+    // SAFETY: the array's memory, during the call.
+    let count = try unsafe bytes.withUnsafeMutableBytes { try unsafe Random.fill($0) }
+    #expect(count == bytes.count)
+    // Each piece of 100 bytes would be all zeros with a chance of 2^-800.
+    for start in stride(from: 0, to: bytes.count, by: 100) {
+      #expect(bytes[start..<start + 100].contains { $0 != 0 })
+    }
+  }
+
+  @Test func clockOnlyGoesForward() {
+    var last = MonotonicClock.nanoseconds
+    for _ in 0..<10000 {
+      let now = MonotonicClock.nanoseconds
+      #expect(now >= last)
+      last = now
+    }
+  }
+
+  @Test func numbersAreTheKernels() throws {
+    let status = try FileDescriptor.open("/proc/self/stat").read(upTo: 100)
+    let id = String(decoding: status.prefix { $0 != UInt8(ascii: " ") }, as: UTF8.self)
+    #expect(id == "\(Process.id)")
+    #expect(FileSystem.exists("/proc/self/task/\(CurrentThread.id)"))
+    #expect(Process.effectiveUser == geteuid())
+  }
+
+  @Test func umaskWithholdsPermissionsUntilItIsSetBack() async {
+    // In a process of its own: the umask is everybody's.
+    await #expect(processExitsWith: .success) {
+      let before = Process.setUmask(0o077)
+      let directory = TemporaryDirectory()
+      _ = try FileDescriptor.open(directory.file("f"), [.writeOnly, .create], mode: 0o666)
+      #expect(try FileSystem.status(of: directory.file("f")).permissions == 0o600)
+      // A socket gets what was asked for all the same.
+      _ = try UnixSocket.listen(directory.file("s"), mode: 0o666)
+      #expect(try FileSystem.status(of: directory.file("s")).permissions == 0o666)
+      #expect(Process.setUmask(before) == 0o077)
+    }
+  }
+
+  @Test func openDescriptorsAreCounted() async {
+    // In a process of its own: other tests open and close.
+    await #expect(processExitsWith: .success) {
+      let before = try Process.openDescriptorCount()
+      let pipe = Pipe()
+      #expect(try Process.openDescriptorCount() == before + 2)
+      pipe.end()
+      #expect(try Process.openDescriptorCount() == before)
+    }
+  }
+}
