@@ -150,13 +150,15 @@ struct BlockVariant: CustomStringConvertible, Sendable {
 
   var description: String { "\(engine), cache=\(cache), \(format)" }
 
-  static let all: [BlockVariant] = [BlockOptions.Engine.threads].flatMap { engine in
+  static let all: [BlockVariant] = [BlockOptions.Engine.uring, .threads].flatMap { engine in
     BlockOptions.Cache.allCases.flatMap { cache in
       QueueFormat.allCases.map { BlockVariant(engine: engine, cache: cache, format: $0) }
     }
   }
 
-  static let engines: [BlockVariant] = [BlockVariant(engine: .threads)]
+  static let engines: [BlockVariant] = [
+    BlockVariant(engine: .uring), BlockVariant(engine: .threads),
+  ]
 
   func device(
     _ image: TestImage, log: LineCollector? = nil, _ change: (inout BlockOptions) -> Void = { _ in }

@@ -24,6 +24,11 @@ public final class BlockDevice: Device {
   /// The counters of each queue.
   public let statistics: [QueueStatistics]
 
+  /// The engine in use: `io_uring` or `threads`.
+  public let engineName: String
+  /// Why it is not io_uring, where that was wanted if possible: one line.
+  public let engineNote: String?
+
   private let options: BlockOptions
   private let image: BlockImage
   private let files: [QueueFile]
@@ -52,6 +57,8 @@ public final class BlockDevice: Device {
     state = BlockState(
       options, capacity: size / UInt64(BlockRequest.sectorByteCount),
       trouble: TroubleReport(options.onTrouble))
+    engineNote = try Self.checkEngine(options, files[0].file.mainDescriptor)
+    engineName = options.engine == .threads || engineNote != nil ? "threads" : "io_uring"
     offeredFeatures = Self.features(options)
     queueSizes = Array(repeating: Self.queueSize, count: options.queueCount)
     statistics = (0..<options.queueCount).map { _ in QueueStatistics() }
@@ -65,6 +72,25 @@ public final class BlockDevice: Device {
     if options.queueCount > 1 { features.insert(.blockMultiqueue) }
     if options.isLegacy { features.insert(.blockBarrier) }
     return features
+  }
+
+  /// Tries io_uring, unless it is not wanted.
+  ///
+  /// - Returns: why it cannot be used, where something else may be.
+  private static func checkEngine(
+    _ options: BlockOptions, _ descriptor: Int32
+  ) throws(DeviceError) -> String? {
+    guard options.engine != .threads else { return nil }
+    do throws(Errno) {
+      _ = try IOUring(entries: 8, descriptor: descriptor)
+      return nil
+    } catch {
+      guard options.engine == .auto else {
+        throw DeviceError(
+          "serve image \(options.path) with io_uring", "\(error); use engine=threads")
+      }
+      return "io_uring cannot be used: \(error)"
+    }
   }
 
   // MARK: Configuration
@@ -127,13 +153,21 @@ public final class BlockDevice: Device {
     _ queue: consuming Virtqueue, index: Int, wiring: consuming QueueWiring
   ) throws(DeviceError) -> RunningQueue {
     precondition(index >= 0 && index < files.count, "the device has no such queue")
+    let name = "\(name)-\(index)"
     do throws(Errno) {
-      let body = ThreadEngine(file: try files[index].file.duplicate(), state: state)
+      let file = try files[index].file.duplicate()
+      guard engineName == "io_uring" else {
+        return try QueueWorker.start(
+          name: name, queue: queue, body: ThreadEngine(file: file, state: state), wiring: wiring,
+          statistics: statistics[index])
+      }
+      let depth = min(Int(queue.configuration.size), UringEngine<IOUring, ImageFile>.depthLimit)
+      let ring = try IOUring(entries: UInt32(depth), descriptor: file.mainDescriptor)
+      let body = UringEngine(ring: ring, file: file, state: state, depth: depth)
       return try QueueWorker.start(
-        name: "\(name)-\(index)", queue: queue, body: body, wiring: wiring,
-        statistics: statistics[index])
+        name: name, queue: queue, body: body, wiring: wiring, statistics: statistics[index])
     } catch {
-      throw DeviceError("start queue \(index) of \(name)", error)
+      throw DeviceError("start \(name)", error)
     }
   }
 }

@@ -12,6 +12,10 @@ protocol BlockFile: ~Copyable, Sendable {
   /// Writes the first bytes of a window (pwritev(2)). - Returns: how many.
   borrowing func write(_ window: borrowing SegmentWindow, at offset: Int) throws(Errno) -> Int
 
+  /// Whether a ring may do this transfer on the file's main descriptor, without an aligned buffer or
+  /// another descriptor in between.
+  borrowing func isStraight(_ window: borrowing SegmentWindow, at offset: Int) -> Bool
+
   /// Makes durable what was written (fdatasync(2)).
   borrowing func sync() throws(Errno)
 }

@@ -22,7 +22,7 @@ enum BlockStatus: UInt8 {
 }
 
 /// A checked request.
-struct BlockRequest {
+struct BlockRequest: Sendable {
   enum Kind {
     case read
     case write

@@ -60,7 +60,6 @@ struct ImageFile: ~Copyable, BlockFile {
     }
   }
 
-  /// Whether a transfer can go to `mainDescriptor` as it is.
   @inline(__always)
   borrowing func isStraight(_ window: borrowing SegmentWindow, at offset: Int) -> Bool {
     bounce == nil || (isOnBlocks(window, offset) && window.isAligned(to: alignment.memory))

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// UringEngine: serves a queue with many requests in flight, through a submission ring.
+//
+// The thread sleeps in one place, inside the ring, and everything wakes it as a completion: transfers, syncs,
+// the driver's kick, the control thread's interrupt. A turn of the loop is
+//
+//     take completions      give their chains back
+//     take chains           prepare transfers in the ring
+//     call the driver       once for all that was given back
+//     enter the ring        submit all that was prepared, and sleep if there is nothing else to do
+//
+// A chain occupies a slot from being taken to being given back, and a slot is in one of these stages:
+//
+//     transfer    its data is on the way; a short transfer goes on with the rest
+//     durable     done but for durability: a flush, or a write in write-through mode
+//     barrier     a legacy barrier that has not begun
+//
+// Durability. One fdatasync is in flight at a time. Slots that want one gather while it runs, and the next one
+// serves all of them: it starts after each of them has ended its transfer. A slot never joins one that has
+// started already.
+//
+// A barrier stops the taking of chains. When it is alone in flight it gets a sync, then runs, then
+// gets another sync, then chains are taken again.
+//
+// However a run ends, nothing is in flight then and the ring watches nothing.
+
+import Linux
+import VirtioRing
+
+/// A request in flight.
+struct RingSlot: ~Copyable, Sendable {
+  enum Stage {
+    case transfer
+    case durable
+    case barrier
+  }
+
+  var window: SegmentWindow
+  var request = BlockRequest()
+  var stage = Stage.transfer
+  var link = SlotList.Link()
+}
+
+struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~Copyable, QueueBody {
+  private var ring: Ring
+  private let file: File
+  private let state: BlockState
+  private var chains: ChainPool
+  private var slots: SlotPool<RingSlot>
+
+  private var free = SlotList()
+  /// Want a sync that has not started yet.
+  private var waiting = SlotList()
+  /// Are served by the sync in flight.
+  private var syncing = SlotList()
+  private var isSyncing = false
+  /// The barrier that holds everything up.
+  private var barrier: Int?
+  private var inFlight = 0
+
+  private var watchesKick = false
+  private var watchesInterrupt = false
+  /// Kicks cannot be waited for: the queue is looked at from time to time.
+  private var isKickUnusable = false
+  /// Whether transfers tend to be complete as soon as they are submitted, from the page cache.
+  private var completesAtOnce = true
+
+  /// Of this turn of the loop.
+  private var turn = Turn()
+  private struct Turn {
+    var served = 0
+    var bytes = 0
+    var errors = 0
+  }
+
+  /// The most requests in flight on a queue, whatever its size.
+  static var depthLimit: Int { 256 }
+  /// Twice what a driver that honours `seg_max` needs, header and status included, if every buffer
+  /// crosses into another memory region.
+  private static var segmentLimit: Int { 512 }
+  private static var pollInterval: Duration { .milliseconds(1) }
+
+  private var syncTag: Int { slots.count }
+  private var kickTag: Int { slots.count &+ 1 }
+  private var interruptTag: Int { slots.count &+ 2 }
+  private var ignoredTag: Int { slots.count &+ 3 }
+
+  init(ring: consuming Ring, file: consuming File, state: BlockState, depth: Int) {
+    self.ring = ring
+    self.file = file
+    self.state = state
+    chains = ChainPool(count: depth, segmentCapacity: Self.segmentLimit)
+    slots = SlotPool(count: depth) {
+      RingSlot(window: SegmentWindow(segmentCapacity: Self.segmentLimit))
+    }
+    for slot in 0..<depth { free.append(slot, &slots) }
+  }
+
+  // MARK: The loop
+
+  mutating func run(_ queue: inout Virtqueue, _ port: inout QueuePort) throws(RingError) {
+    ring.begin()
+    isKickUnusable = false
+    ring.watch(port.interruptDescriptor, tag: interruptTag)
+    watchesInterrupt = true
+    queue.disableKicks()
+    var fault: RingError?
+    while true {
+      turn = Turn()
+      takeCompletions(&queue, &port)
+      if fault == nil, !port.isInterrupted {
+        do throws(RingError) {
+          try takeChains(&queue)
+        } catch {
+          fault = error
+        }
+      }
+      synchronize(&queue)
+      giveBack(&queue, port)
+      let isEnding = fault != nil || port.isInterrupted
+      if isEnding, inFlight == 0 { break }
+      if ring.hasPrepared, completesAtOnce {
+        ring.enter(wait: false, timeout: nil)
+        continue
+      }
+      do throws(RingError) {
+        try sleep(&queue, &port, takesMore: !isEnding && barrier == nil && !free.isEmpty)
+      } catch {
+        fault = error
+      }
+    }
+    stopWatching(&port)
+    if let fault { throw fault }
+  }
+
+  /// Enters the ring and waits for a completion; for kicks too if chains could be taken.
+  private mutating func sleep(
+    _ queue: inout Virtqueue, _ port: inout QueuePort, takesMore: Bool
+  ) throws(RingError) {
+    guard takesMore else { return ring.enter(wait: true, timeout: nil) }
+    let hearsKicks = port.kickDescriptor >= 0 && !isKickUnusable
+    if hearsKicks, !watchesKick {
+      ring.watch(port.kickDescriptor, tag: kickTag)
+      watchesKick = true
+    }
+    // Chains that came before kicks were on: no kick will come for them.
+    if try !queue.enableKicks() {
+      ring.enter(wait: true, timeout: hearsKicks ? nil : Self.pollInterval)
+    }
+    queue.disableKicks()
+  }
+
+  /// Ends the watches, which are bound to descriptors that may be closed after this run.
+  private mutating func stopWatching(_ port: inout QueuePort) {
+    if watchesKick { ring.unwatch(tag: kickTag, ignoredTag: ignoredTag) }
+    if watchesInterrupt { ring.unwatch(tag: interruptTag, ignoredTag: ignoredTag) }
+    while watchesKick || watchesInterrupt {
+      ring.enter(wait: true, timeout: nil)
+      while let completion = ring.next() { noteWatch(completion, &port) }
+    }
+  }
+
+  private mutating func noteWatch(_ completion: RingCompletion, _ port: inout QueuePort) {
+    if completion.tag == kickTag {
+      watchesKick = false
+      if completion.result > 0 {
+        port.drainKick()
+      } else if completion.result != -Errno.canceled.rawValue {
+        isKickUnusable = true
+      }
+    } else if completion.tag == interruptTag {
+      watchesInterrupt = false
+    }
+  }
+
+  // MARK: Taking and giving back
+
+  private mutating func takeChains(_ queue: inout Virtqueue) throws(RingError) {
+    while barrier == nil, let slot = free.front {
+      guard try queue.pop(into: &chains, at: slot) else { return }
+      _ = free.takeFirst(&slots)
+      inFlight &+= 1
+      let request = BlockRequest(chains[slot], state)
+      slots[slot].request = request
+      if request.isBarrier, request.kind != .refused {
+        slots[slot].stage = .barrier
+        barrier = slot
+      } else {
+        perform(slot, &queue)
+      }
+    }
+  }
+
+  private mutating func takeCompletions(_ queue: inout Virtqueue, _ port: inout QueuePort) {
+    while let completion = ring.next() {
+      if completion.tag < slots.count {
+        noteTransfer(completion.tag, completion.result, &queue)
+      } else if completion.tag == syncTag {
+        noteSync(completion.result, &queue)
+      } else {
+        noteWatch(completion, &port)
+      }
+    }
+  }
+
+  private mutating func finish(_ slot: Int, _ status: BlockStatus, _ queue: inout Virtqueue) {
+    let request = slots[slot].request
+    let written = request.answer(status, chains[slot])
+    queue.stage(chains[slot], written: written)
+    turn.served &+= 1
+    if status == .ok {
+      turn.bytes &+= request.byteCount
+    } else {
+      turn.errors &+= 1
+    }
+    if barrier == slot { barrier = nil }
+    inFlight &-= 1
+    free.prepend(slot, &slots)
+  }
+
+  /// Shows the driver what this turn has finished, and calls it.
+  private mutating func giveBack(_ queue: inout Virtqueue, _ port: borrowing QueuePort) {
+    guard turn.served > 0 else { return }
+    queue.publish()
+    port.call(&queue)
+    port.statistics.countServed(chains: turn.served, bytes: turn.bytes)
+    for _ in 0..<turn.errors { port.statistics.countError() }
+  }
+
+  // MARK: Transfers
+
+  private mutating func perform(_ slot: Int, _ queue: inout Virtqueue) {
+    let request = slots[slot].request
+    switch request.kind {
+    case .read, .write:
+      Self.select(slot, request, chains, &slots)
+      slots[slot].stage = .transfer
+      transfer(slot, &queue)
+    case .flush:
+      awaitSync(slot, .durable)
+    case .identify:
+      request.identify(chains[slot], state)
+      finish(slot, .ok, &queue)
+    case .refused:
+      finish(slot, request.refusal, &queue)
+    }
+  }
+
+  /// Transfers what is left of a slot's data.
+  @inline(__always)
+  private mutating func transfer(_ slot: Int, _ queue: inout Virtqueue) {
+    let request = slots[slot].request
+    let left = slots[slot].window.byteCount
+    guard left > 0 else { return noteTransferred(slot, &queue) }
+    let offset = request.offset &+ request.byteCount &- left
+    guard file.isStraight(slots[slot].window, at: offset) else {
+      return transferHere(slot, &queue)
+    }
+    Self.prepare(slot, request.kind, offset, slots, &ring)
+  }
+
+  // Static: the compiler tells apart what two parameters are, but not what two addressors of self give.
+
+  @inline(__always)
+  private static func select(
+    _ slot: Int, _ request: BlockRequest, _ chains: borrowing ChainPool,
+    _ slots: inout SlotPool<RingSlot>
+  ) {
+    request.select(in: chains[slot], &slots[slot].window)
+  }
+
+  @inline(__always)
+  private static func prepare(
+    _ slot: Int, _ kind: BlockRequest.Kind, _ offset: Int,
+    _ slots: borrowing SlotPool<RingSlot>, _ ring: inout Ring
+  ) {
+    if kind == .read {
+      ring.read(slots[slot].window, at: offset, tag: slot)
+    } else {
+      ring.write(slots[slot].window, at: offset, tag: slot)
+    }
+  }
+
+  /// Transfers what is left without the ring: what a ring cannot do, or would not.
+  @inline(never)
+  private mutating func transferHere(_ slot: Int, _ queue: inout Virtqueue) {
+    let request = slots[slot].request
+    let offset = request.offset &+ request.byteCount &- slots[slot].window.byteCount
+    do throws(Errno) {
+      try file.transfer(request.kind, &slots[slot].window, at: offset)
+    } catch {
+      return fail(slot, error, &queue)
+    }
+    noteTransferred(slot, &queue)
+  }
+
+  @inline(__always)
+  private mutating func noteTransfer(_ slot: Int, _ result: Int32, _ queue: inout Virtqueue) {
+    if result > 0 {
+      slots[slot].window.advance(by: Int(result))
+      transfer(slot, &queue)
+    } else if result == -Errno.again.rawValue || result == -Errno.interrupted.rawValue {
+      transferHere(slot, &queue)
+    } else {
+      // 0: the file ends before it should.
+      fail(slot, result == 0 ? .io : Errno(rawValue: -result), &queue)
+    }
+  }
+
+  private mutating func fail(_ slot: Int, _ error: Errno, _ queue: inout Virtqueue) {
+    state.note(error, slots[slot].request)
+    finish(slot, .ioError, &queue)
+  }
+
+  @inline(__always)
+  private mutating func noteTransferred(_ slot: Int, _ queue: inout Virtqueue) {
+    let request = slots[slot].request
+    if request.isBarrier || (request.kind == .write && state.isWriteThrough) {
+      awaitSync(slot, .durable)
+    } else {
+      finish(slot, .ok, &queue)
+    }
+  }
+
+  // MARK: Durability
+
+  private mutating func awaitSync(_ slot: Int, _ stage: RingSlot.Stage) {
+    slots[slot].stage = stage
+    waiting.append(slot, &slots)
+  }
+
+  /// Starts a sync if one is wanted and none is under way.
+  private mutating func synchronize(_ queue: inout Virtqueue) {
+    if let barrier, inFlight == 1, slots[barrier].stage == .barrier, waiting.isEmpty, !isSyncing {
+      waiting.append(barrier, &slots)
+    }
+    guard !isSyncing, !waiting.isEmpty else { return }
+    syncing = waiting
+    waiting = SlotList()
+    if state.isReadOnly || state.hasSyncFailed {
+      endSync(&queue)
+    } else {
+      isSyncing = true
+      ring.sync(tag: syncTag)
+    }
+  }
+
+  private mutating func noteSync(_ result: Int32, _ queue: inout Virtqueue) {
+    isSyncing = false
+    if result < 0 { state.noteSyncFailure(Errno(rawValue: -result)) }
+    endSync(&queue)
+  }
+
+  /// Goes on with the slots that the sync has served. What they are depends on the state: after a
+  /// failure, no sync is to be trusted, this one included.
+  private mutating func endSync(_ queue: inout Virtqueue) {
+    let isDurable = !state.hasSyncFailed
+    while let slot = syncing.takeFirst(&slots) {
+      if !isDurable {
+        finish(slot, .ioError, &queue)
+      } else if slots[slot].stage == .barrier, slots[slot].request.kind != .flush {
+        perform(slot, &queue)
+      } else {
+        finish(slot, .ok, &queue)
+      }
+    }
+  }
+}
