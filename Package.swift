@@ -77,6 +77,14 @@ let package = Package(
       name: "BackendsTests", dependencies: ["Backends", "Linux", "VirtioRing", "VirtioTesting"],
       swiftSettings: strict),
     .testTarget(
+      name: "VhostUserTransportTests",
+      dependencies: [
+        "VhostUserTransport", "VhostUserTesting", "Backends", "Linux", "VirtioRing",
+        "VirtioTesting",
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
+    .testTarget(
       name: "LgdevTests",
       dependencies: [
         "lgdev",

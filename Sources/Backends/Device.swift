@@ -33,6 +33,9 @@ public protocol Device: AnyObject, Sendable {
   /// The largest size of each queue; as many as the device has.
   var queueSizes: [UInt16] { get }
 
+  /// The counters of each queue, in the order of `queueSizes`. They count over the device's life.
+  var statistics: [QueueStatistics] { get }
+
   /// The device's configuration space, little-endian, as it is now (virtio 1.3, 2.5).
   ///
   /// It is short and made on request. A transport pads it with zeros when asked for more.

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Endpoint: a device and the place where it meets its front-ends, one at a time.
+//
+//     idle --- a front-end connects ---> serving --- it goes away, or errs ---> idle
+//
+// While one is served the listening socket is left alone, so a second front-end waits in its
+// backlog until the first is gone.
+
+import Backends
+import Linux
+import Logging
+import VirtioRing
+
+/// A device at a socket.
+final class Endpoint {
+  /// How long to wait before something that failed is tried again, in nanoseconds.
+  private static let retryInterval: UInt64 = 1_000_000_000
+
+  let number: Int
+  let device: any Device
+  private let location: FrontEndLocation
+  private let once: Bool
+  private let logger: Logger
+  private let inbox: EventInbox
+  /// Where front-ends connect; nil where we connect, or have but one connection.
+  private var listener: FileDescriptor?
+  /// The socket file that is ours to remove.
+  private var ownedFile: FileStatus?
+  private(set) var connection: Connection?
+  /// Nothing is accepted or connected to before this moment.
+  private var idleUntil: UInt64 = 0
+  /// There will be no more front-end.
+  private(set) var isDone = false
+  private var lifeLines = LineLimiter()
+  private var faultLines = LineLimiter()
+  private var refusalLines = LineLimiter()
+
+  /// Counters of the endpoint's life.
+  private(set) var statistics = EndpointStatistics()
+
+  /// - Parameter once: whether one front-end is enough.
+  init(
+    number: Int, device: any Device, location: FrontEndLocation, once: Bool, logger: Logger,
+    inbox: EventInbox
+  ) throws(DeviceError) {
+    self.number = number
+    self.device = device
+    self.location = location
+    self.once = once
+    self.logger = logger
+    self.inbox = inbox
+    switch location {
+    case .listen(let path, let access): try listen(path, access)
+    case .connect: break
+    case .descriptor(let descriptor): try adopt(FileDescriptor(owning: descriptor))
+    }
+    device.configurationChange.observe { inbox.post(.configurationChange(endpoint: number)) }
+  }
+
+  // MARK: Places
+
+  private func listen(_ path: String, _ access: SocketAccess) throws(DeviceError) {
+    let action = "listen on \(path)"
+    let state: UnixSocket.PathState
+    do {
+      state = try UnixSocket.state(of: path)
+    } catch {
+      throw DeviceError(action, error)
+    }
+    switch state {
+    case .free, .stale: break
+    case .live: throw DeviceError(action, "another process listens there; end it first")
+    case .notASocket:
+      throw DeviceError(action, "a file that is no socket is there; remove it first")
+    }
+    do {
+      if state == .stale { try FileSystem.remove(path) }
+      listener = try UnixSocket.listen(path, mode: access.mode)
+      ownedFile = try FileSystem.status(of: path)
+      if let group = access.group { try FileSystem.setGroup(of: path, to: group) }
+    } catch {
+      removeFile()
+      throw DeviceError(action, error)
+    }
+  }
+
+  private func adopt(_ socket: consuming FileDescriptor) throws(DeviceError) {
+    let action = "use file descriptor \(socket.raw)"
+    do throws(Errno) {
+      if try socket.isListening() {
+        try socket.setNonBlocking(true)
+        listener = consume socket
+      } else {
+        begin(socket)
+      }
+    } catch {
+      throw DeviceError(action, error)
+    }
+  }
+
+  // MARK: The loop's view
+
+  /// What to wait for; ignored while there is nothing.
+  var pollEntry: PollEntry {
+    if let connection { return connection.pollEntry }
+    guard idleUntil == 0, !isDone else { return .ignored }
+    switch listener {
+    case .some(let listener): return PollEntry(fd: listener.raw, events: .readable)
+    case .none: return .ignored
+    }
+  }
+
+  /// When to call `progress` though nothing is ready; nil for never.
+  var deadline: UInt64? {
+    if connection != nil || isDone { return nil }
+    if idleUntil != 0 { return idleUntil }
+    if case .connect = location { return 0 }
+    return nil
+  }
+
+  /// Goes on: something is ready, or the deadline has passed.
+  func progress() {
+    if let connection {
+      serve(connection)
+    } else if idleUntil <= MonotonicClock.nanoseconds {
+      idleUntil = 0
+      meet()
+    }
+  }
+
+  /// Accepts or connects.
+  private func meet() {
+    do throws(Errno) {
+      switch listener {
+      case .some(let listener):
+        guard let socket = try UnixSocket.accept(on: listener, nonBlocking: true) else { return }
+        begin(socket)
+      case .none:
+        guard case .connect(let path) = location else { return }
+        begin(try UnixSocket.connect(path))
+      }
+    } catch {
+      idleUntil = MonotonicClock.nanoseconds + Self.retryInterval
+      lifeLines.log(.warning, "\(device.name): no front-end: \(error)", to: logger)
+    }
+  }
+
+  private func begin(_ socket: consuming FileDescriptor) {
+    statistics.sessions += 1
+    let session = Session(
+      device: device, number: UInt64(number) << 40 | statistics.sessions, inbox: inbox)
+    connection = Connection(socket, session: session)
+    lifeLines.log(.info, "\(device.name): front-end connected", to: logger)
+  }
+
+  // MARK: Serving
+
+  private func serve(_ connection: Connection) {
+    do {
+      try connection.serve { refusal in
+        statistics.refusals += 1
+        refusalLines.log(.warning, "\(device.name): refused: \(refusal)", to: logger)
+      }
+    } catch {
+      end(error)
+      return
+    }
+    reportFaults(of: connection.session)
+  }
+
+  /// Logs what rings did wrong.
+  private func reportFaults(of session: Session) {
+    for fault in session.takeFaults() {
+      statistics.faults += 1
+      let reason: String
+      switch fault.reason {
+      case .ring(let error): reason = error.description
+      case .host(let error): reason = error.description
+      }
+      faultLines.log(
+        .warning, "\(device.name): queue \(fault.queue) is stopped: \(reason)", to: logger)
+    }
+  }
+
+  /// Ends the session: nothing of it is left, and the device is as new.
+  private func end(_ reason: SessionError) {
+    guard let connection else { return }
+    reportFaults(of: connection.session)
+    connection.session.end()
+    self.connection = nil
+    if case .hangup = reason {
+      lifeLines.log(.info, "\(device.name): \(reason)", to: logger)
+    } else {
+      statistics.errors += 1
+      lifeLines.log(.error, "\(device.name): connection dropped: \(reason)", to: logger)
+    }
+    isDone = once
+    switch location {
+    case .listen: break
+    // At once would be as fast as the processor allows if the front-end accepts and closes.
+    case .connect: idleUntil = MonotonicClock.nanoseconds + Self.retryInterval
+    case .descriptor: isDone = once || listener == nil
+    }
+  }
+
+  /// Shared memory may have gone away: then the session ends.
+  func checkMemory() {
+    guard let connection, connection.session.memory.hasVanished else { return }
+    end(.memoryVanished)
+  }
+
+  /// A worker's note, if it concerns the session of now.
+  func queueFaulted(session: UInt64, queue: Int, _ error: RingError) {
+    guard let current = connection?.session, current.number == session else { return }
+    current.ringFaulted(current.rings[queue], .ring(error))
+    reportFaults(of: current)
+  }
+
+  /// Stops serving for good, and removes what was made.
+  func close() {
+    device.configurationChange.observe(nil)
+    if let connection {
+      connection.session.end()
+      self.connection = nil
+    }
+    listener = nil
+    isDone = true
+    removeFile()
+  }
+
+  /// Removes the socket, unless somebody has put another one in its place.
+  private func removeFile() {
+    guard case .listen(let path, _) = location, let owned = ownedFile else { return }
+    ownedFile = nil
+    guard let now = try? FileSystem.status(of: path), now.inode == owned.inode,
+      now.device == owned.device
+    else { return }
+    try? FileSystem.remove(path)
+  }
+}
+
+/// What has happened at an endpoint since it was added.
+public struct EndpointStatistics: Sendable, Equatable {
+  /// Front-ends that connected.
+  public internal(set) var sessions: UInt64 = 0
+  /// Sessions that ended with an error.
+  public internal(set) var errors: UInt64 = 0
+  /// Requests that were refused with a reply.
+  public internal(set) var refusals: UInt64 = 0
+  /// Rings that were broken by their driver or could not start.
+  public internal(set) var faults: UInt64 = 0
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What requests do to rings, and when a ring starts to run.
+//
+// Descriptors of the front-end are made non-blocking when they arrive. The flag belongs to the open
+// file, so the front-end's copy has it too. For eventfds that changes nothing: they are polled before
+// they are read, on both sides, and a write waits only at 2^64 - 2. For sockets and pipes it is what
+// keeps a front-end that never reads from holding up a queue.
+
+import Backends
+import Linux
+import VirtioRing
+
+// MARK: Requests
+
+extension Session {
+  func setVringSize(_ state: VringState) throws(SessionError) {
+    let ring = try ring(UInt64(state.index))
+    let limit = device.queueSizes[ring.index]
+    guard let size = UInt16(exactly: state.number), size > 0, size <= limit else {
+      throw .badRingSize(state.number, limit: limit)
+    }
+    guard !ring.isRunning || ring.size == size else { throw .ringIsRunning(.setVringSize) }
+    ring.size = size
+  }
+
+  func setVringAddress(_ payload: [UInt8]) throws(SessionError) {
+    guard let address = VringAddress(payload) else {
+      throw .badPayload(.setVringAddress, byteCount: payload.count)
+    }
+    let ring = try ring(UInt64(address.index))
+    if let old = ring.address, old.isSamePlace(as: address) { return }
+    // A ring that moves while it runs stops here and goes on there.
+    ring.halt()
+    ring.address = address
+  }
+
+  func setVringBase(_ state: VringState) throws(SessionError) {
+    let ring = try ring(UInt64(state.index))
+    guard !ring.isRunning else { throw .ringIsRunning(.setVringBase) }
+    ring.setBase(state.number)
+    ring.isBroken = false
+  }
+
+  func getVringBase(_ state: VringState) throws(SessionError) -> Answer {
+    let ring = try ring(UInt64(state.index))
+    ring.stop()
+    return .payload(VringState(index: state.index, number: ring.tellBase()).bytes)
+  }
+
+  func setVringEnable(_ state: VringState) throws(SessionError) {
+    let ring = try ring(UInt64(state.index))
+    guard state.number <= 1 else { throw .badNumber(.setVringEnable, UInt64(state.number)) }
+    ring.isEnabled = state.number == 1
+    if !canRun(ring) { ring.halt() }
+  }
+
+  /// The ring of SET_VRING_KICK, _CALL or _ERR, which comes with a descriptor or says that it does not.
+  func vring(
+    _ message: Message, _ request: FrontEndRequest, _ descriptors: borrowing FileDescriptorList
+  ) throws(SessionError) -> Vring {
+    let number = try number(message, request)
+    guard let index = VringDescriptorIndex(rawValue: number) else {
+      throw .badNumber(request, number)
+    }
+    let ring = try ring(UInt64(index.index))
+    guard descriptors.count == (index.hasDescriptor ? 1 : 0) else {
+      throw .badDescriptorCount(request, count: descriptors.count)
+    }
+    return ring
+  }
+
+  /// The descriptor that came with such a request, if one did.
+  func wakeup(
+    _ request: FrontEndRequest, _ descriptors: inout FileDescriptorList
+  ) throws(SessionError) -> HeldDescriptor? {
+    guard let descriptor = descriptors.take(at: 0) else { return nil }
+    let kind = try Self.host("use a descriptor of the front-end") { () throws(Errno) in
+      try descriptor.setNonBlocking(true)
+      return try descriptor.status().kind
+    }
+    switch kind {
+    case .anonymous, .socket, .fifo: return HeldDescriptor(descriptor)
+    // Anything else would be always readable, or could not be waited for.
+    default: throw .badDescriptorKind(request)
+    }
+  }
+
+  func setKick(_ ring: Vring, _ descriptor: HeldDescriptor?) throws(SessionError) {
+    ring.kick = descriptor.map { .descriptor($0) } ?? Doorbell.none
+    if ring.isRunning { ring.replaceKick(try kickForWorker(ring)) }
+    ring.isStarted = true
+    mend(ring)
+  }
+
+  /// A broken ring may try again.
+  private func mend(_ ring: Vring) {
+    if ring.isBroken { ring.halt() }
+    ring.isBroken = false
+  }
+
+  func setCall(_ ring: Vring, _ descriptor: HeldDescriptor?) throws(SessionError) {
+    ring.call = descriptor.map { .descriptor($0) } ?? Doorbell.none
+    try updateCall(ring)
+  }
+
+  func updateCall(_ ring: Vring) throws(SessionError) {
+    if ring.isRunning { ring.replaceCall(try callForWorker(ring)) }
+  }
+
+  func vringKick(_ state: VringState) throws(SessionError) {
+    let ring = try ring(UInt64(state.index))
+    guard protocolFeatures.contains(.inBandNotifications) else {
+      throw .unknownRequest(FrontEndRequest.vringKick.rawValue)
+    }
+    guard state.number == 0 else { throw .badNumber(.vringKick, UInt64(state.number)) }
+    switch ring.kick {
+    case .unset:
+      let bell = try Self.host("make an eventfd") { () throws(Errno) in
+        HeldDescriptor(try EventFD().descriptor.duplicate())
+      }
+      bell.wake()
+      ring.kick = .inBand(bell)
+      ring.isStarted = true
+      mend(ring)
+    case .inBand(let bell): bell.wake()
+    // The front-end has set a descriptor, or polling: that is preferred.
+    case .descriptor, .none: break
+    }
+  }
+}
+
+extension VringAddress {
+  fileprivate func isSamePlace(as other: VringAddress) -> Bool {
+    descriptors == other.descriptors && used == other.used && available == other.available
+  }
+}
+
+// MARK: Running
+
+extension Session {
+  /// Whether the front-end wants a ring to run.
+  func canRun(_ ring: Vring) -> Bool {
+    ring.isStarted && !ring.isBroken && (ring.isEnabled || !ringsStartDisabled)
+  }
+
+  /// Starts every ring that can run, after each request.
+  func reconcile() {
+    applyFeatures()
+    for ring in rings where !ring.isRunning && canRun(ring) { start(ring) }
+  }
+
+  private func start(_ ring: Vring) {
+    guard let size = ring.size, let address = ring.address, let guest = memory.guest else { return }
+    do {
+      let configuration = try configuration(of: ring, size: size, address: address)
+      try start(ring, try Virtqueue(configuration, memory: guest))
+    } catch let error as RingError {
+      ringFaulted(ring, .ring(error))
+    } catch let error as DeviceError {
+      ringFaulted(ring, .host(error))
+    } catch {
+      ringFaulted(ring, .host(DeviceError("start queue \(ring.index)", "\(error)")))
+    }
+  }
+
+  private func configuration(
+    of ring: Vring, size: UInt16, address: VringAddress
+  ) throws(RingError) -> QueueConfiguration {
+    let features = effectiveFeatures
+    let isPacked = features.contains(.packedRing)
+    guard let layout = memory.layout(address, isPacked: isPacked) else {
+      throw .ringOutsideMemory
+    }
+    let position: RingPosition
+    switch ring.base {
+    case .none: position = .start
+    case .some(let base):
+      guard let decoded = Vring.decode(base, isPacked: isPacked) else { throw .badPosition }
+      position = decoded
+    }
+    return QueueConfiguration(layout: layout, size: size, features: features, position: position)
+  }
+
+  private func start(_ ring: Vring, _ queue: consuming Virtqueue) throws {
+    let layout = queue.configuration.layout
+    let wiring = QueueWiring(
+      kick: try kickForWorker(ring), call: try callForWorker(ring),
+      onFault: faultHandler(for: ring))
+    let running = try device.start(queue, index: ring.index, wiring: wiring)
+    ring.didStart(running, layout: layout)
+  }
+
+  /// A descriptor of the worker's own: ours stays, for the next start.
+  private func kickForWorker(_ ring: Vring) throws(SessionError) -> FileDescriptor? {
+    switch ring.kick {
+    case .unset, .none: nil
+    case .descriptor(let held), .inBand(let held): try held.duplicate()
+    }
+  }
+
+  private func callForWorker(_ ring: Vring) throws(SessionError) -> CallTarget? {
+    switch ring.call {
+    case .none, .inBand: return nil
+    case .descriptor(let held): return CallTarget(signalling: try held.duplicate())
+    case .unset:
+      guard protocolFeatures.contains(.inBandNotifications) else { return nil }
+      return try channel?.callTarget(ring: ring.index)
+    }
+  }
+
+  /// Makes a host's refusal one of the session.
+  static func host<Value: ~Copyable>(
+    _ action: String, _ body: () throws(Errno) -> Value
+  ) throws(SessionError) -> Value {
+    do {
+      return try body()
+    } catch {
+      throw .host(DeviceError(action, error))
+    }
+  }
+}

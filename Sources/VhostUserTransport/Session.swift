@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Session: one front-end and one device, from the first request to the last. The state machine.
+//
+// It is told of whole messages and answers them; sockets are not its business (see Connection.swift).
+// Requests may come in any order that the specification allows, and then some: each one changes what
+// is known, and afterwards `reconcile` starts every ring that can run. What a request may not
+// change while a ring runs is refused.
+//
+// A refusal changes nothing. Where the front-end asked for a reply it gets a non-zero one and the
+// session goes on; where not, it could never know, so the session ends. A gate that the
+// specification puts before a request ("only if the feature was negotiated") is taken as "only if we
+// offer it": what is served without harm is served.
+//
+// Features that the driver accepts while rings run count from the next time on that no ring runs.
+
+import Backends
+import Linux
+import VirtioRing
+
+/// The state machine of one connection.
+final class Session {
+  /// The most memory regions of one SET_MEM_TABLE. The specification draws eight, and has other
+  /// requests for more.
+  static let memoryTableLimit = 8
+
+  /// DEVICE_NEEDS_RESET of the device status (virtio 1.3, 2.1).
+  static let needsReset: UInt8 = 64
+
+  /// Features of the ring alone, which it serves whether the device offers them or not: QEMU's
+  /// vhost-user-rng passes them on from its own defaults.
+  static let alwaysServed: Features = [
+    .indirectDescriptors, .eventIndex, .notifyOnEmpty, .anyLayout, .ringReset,
+  ]
+
+  let device: any Device
+  /// Tells this session's notes from those of sessions before it.
+  let number: UInt64
+  private let inbox: EventInbox
+  let rings: [Vring]
+
+  /// What the driver accepted, without the protocol's own bit.
+  private(set) var features: Features = []
+  /// What the device was told of that.
+  private var appliedFeatures: Features?
+  /// Whether VHOST_USER_F_PROTOCOL_FEATURES was accepted: then rings start disabled.
+  private(set) var ringsStartDisabled = false
+  private(set) var protocolFeatures: ProtocolFeatures = []
+  private(set) var status: UInt8 = 0
+  var memory = MemoryTable.empty
+  var channel: BackendChannel?
+  /// What rings that could not run, or have broken, are to be reported with. The owner takes it.
+  private(set) var faults: [RingFault] = []
+
+  init(device: any Device, number: UInt64, inbox: EventInbox) {
+    self.device = device
+    self.number = number
+    self.inbox = inbox
+    rings = (0..<device.queueSizes.count).map { Vring(index: $0) }
+  }
+
+  /// Stops everything and makes the device forget the driver. Idempotent.
+  func end() {
+    for ring in rings { ring.reset() }
+    memory = .empty
+    channel = nil
+    forgetDriver()
+  }
+
+  private func forgetDriver() {
+    device.reset()
+    appliedFeatures = nil
+    status = 0
+  }
+
+  /// Takes what is to be logged.
+  func takeFaults() -> [RingFault] {
+    defer { faults = [] }
+    return faults
+  }
+}
+
+/// A ring that does not run any more, or could not start.
+struct RingFault {
+  /// Which of the device's queues.
+  let queue: Int
+  /// Why.
+  let reason: Reason
+
+  enum Reason {
+    /// The driver's doing.
+    case ring(RingError)
+    /// The host's.
+    case host(DeviceError)
+  }
+}
+
+// MARK: Messages
+
+/// What a request is answered with.
+enum Answer {
+  /// Nothing, unless a reply was asked for.
+  case acknowledgement
+  /// A reply of its own.
+  case payload([UInt8])
+
+  static func number(_ number: UInt64) -> Answer {
+    var bytes: [UInt8] = []
+    bytes.append64(number)
+    return .payload(bytes)
+  }
+}
+
+extension Session {
+  /// Does what a message asks.
+  ///
+  /// - Parameter descriptors: those that came with it. What is not taken is closed.
+  /// - Returns: the reply, if there is to be one, and what was refused, if anything.
+  /// - Throws: what ends the session.
+  func respond(
+    to message: Message, _ descriptors: inout FileDescriptorList
+  ) throws(SessionError) -> (reply: Message?, refusal: SessionError?) {
+    let answer: Answer
+    do {
+      answer = try handle(message, &descriptors)
+    } catch {
+      guard error.isRefusal, wantsAcknowledgement(message) else { throw error }
+      return (reply(to: message, .number(1)), error)
+    }
+    reconcile()
+    switch answer {
+    case .payload: return (reply(to: message, answer), nil)
+    case .acknowledgement:
+      return (wantsAcknowledgement(message) ? reply(to: message, .number(0)) : nil, nil)
+    }
+  }
+
+  private func wantsAcknowledgement(_ message: Message) -> Bool {
+    message.flags & MessageFlags.needReply != 0 && protocolFeatures.contains(.replyAck)
+  }
+
+  private func reply(to message: Message, _ answer: Answer) -> Message? {
+    guard case .payload(let payload) = answer else { return nil }
+    return Message(
+      message.request, flags: MessageFlags.version | MessageFlags.reply, payload: payload)
+  }
+
+  private func handle(
+    _ message: Message, _ descriptors: inout FileDescriptorList
+  ) throws(SessionError) -> Answer {
+    guard let request = FrontEndRequest(rawValue: message.request) else {
+      throw .unknownRequest(message.request)
+    }
+    try request.check(payload: message.payload, descriptorCount: descriptors.count)
+    switch request {
+    case .getFeatures: return .number(device.offeredFeatures.rawValue | protocolFeaturesBit)
+    case .setFeatures: try setFeatures(try number(message, request))
+    case .getProtocolFeatures: return .number(ProtocolFeatures.offered.rawValue)
+    case .setProtocolFeatures: try setProtocolFeatures(try number(message, request))
+    case .getQueueCount: return .number(UInt64(rings.count))
+    // A session begins with its connection, so there is nothing to do for its owner.
+    case .setOwner: break
+    case .resetOwner: stopRings()
+    // Logging is not offered; what came along is closed.
+    case .setLogBase, .setLogDescriptor: break
+    case .setMemoryTable: try setMemoryTable(message.payload, &descriptors)
+    case .getMemorySlotCount: return .number(UInt64(GuestMemory.maximumRegionCount))
+    case .addMemoryRegion: try addMemoryRegion(message.payload, &descriptors)
+    case .removeMemoryRegion: try removeMemoryRegion(message.payload)
+    case .setVringSize: try setVringSize(try state(message, request))
+    case .setVringAddress: try setVringAddress(message.payload)
+    case .setVringBase: try setVringBase(try state(message, request))
+    case .getVringBase: return try getVringBase(try state(message, request))
+    case .setVringEnable: try setVringEnable(try state(message, request))
+    case .vringKick: try vringKick(try state(message, request))
+    case .setVringKick:
+      let ring = try vring(message, request, descriptors)
+      try setKick(ring, try wakeup(request, &descriptors))
+    case .setVringCall:
+      let ring = try vring(message, request, descriptors)
+      try setCall(ring, try wakeup(request, &descriptors))
+    case .setVringError:
+      let ring = try vring(message, request, descriptors)
+      ring.errorSignal = try wakeup(request, &descriptors)
+    case .setBackendChannel: try setChannel(&descriptors)
+    case .getConfiguration: return try getConfiguration(message.payload)
+    case .setConfiguration: try setConfiguration(message.payload)
+    case .resetDevice: resetDevice()
+    case .setStatus: try setStatus(try number(message, request))
+    case .getStatus: return .number(UInt64(status))
+    }
+    return .acknowledgement
+  }
+
+  func number(
+    _ message: Message, _ request: FrontEndRequest
+  ) throws(SessionError) -> UInt64 {
+    var reader = PayloadReader(message.payload)
+    guard let number = reader.read64() else {
+      throw .badPayload(request, byteCount: message.payload.count)
+    }
+    return number
+  }
+
+  private func state(
+    _ message: Message, _ request: FrontEndRequest
+  ) throws(SessionError) -> VringState {
+    guard let state = VringState(message.payload) else {
+      throw .badPayload(request, byteCount: message.payload.count)
+    }
+    return state
+  }
+
+  /// The ring of an index as it came: compared in full width, never cut.
+  func ring(_ index: UInt64) throws(SessionError) -> Vring {
+    guard index < UInt64(rings.count) else { throw .noSuchRing(index) }
+    return rings[Int(index)]
+  }
+}
+
+// MARK: Negotiation, configuration space, status
+
+extension Session {
+  private func setFeatures(_ bits: UInt64) throws(SessionError) {
+    let known = device.offeredFeatures.union(Self.alwaysServed).rawValue | protocolFeaturesBit
+    guard bits & ~known == 0 else { throw .featuresNotOffered(bits & ~known) }
+    features = Features(rawValue: bits & ~protocolFeaturesBit)
+    ringsStartDisabled = bits & protocolFeaturesBit != 0
+  }
+
+  /// Tells the device what the driver accepted, unless a ring runs with something else.
+  func applyFeatures() {
+    guard appliedFeatures != features, !rings.contains(where: \.isRunning) else { return }
+    device.driverAccepted(features)
+    appliedFeatures = features
+  }
+
+  /// What running rings go by.
+  var effectiveFeatures: Features { appliedFeatures ?? features }
+
+  private func setProtocolFeatures(_ bits: UInt64) throws(SessionError) {
+    let chosen = ProtocolFeatures(rawValue: bits)
+    guard ProtocolFeatures.offered.isSuperset(of: chosen) else {
+      throw .protocolFeaturesNotOffered(chosen.subtracting(.offered).rawValue)
+    }
+    guard
+      !chosen.contains(.inBandNotifications)
+        || chosen.isSuperset(of: [.backendRequests, .replyAck])
+    else { throw .inBandAlone }
+    protocolFeatures = chosen
+  }
+
+  private func getConfiguration(_ payload: [UInt8]) throws(SessionError) -> Answer {
+    guard let access = ConfigurationAccess(payload) else {
+      throw .badPayload(.getConfiguration, byteCount: payload.count)
+    }
+    // Exactly the size that was asked for; past the device's own space there are zeros.
+    let space = device.configuration()
+    let start = min(Int(access.offset), space.count)
+    var content = Array(space[start..<min(space.count, start + access.content.count)])
+    content += [UInt8](repeating: 0, count: access.content.count - content.count)
+    return .payload(
+      ConfigurationAccess(offset: access.offset, flags: access.flags, content: content).bytes)
+  }
+
+  private func setConfiguration(_ payload: [UInt8]) throws(SessionError) {
+    guard let access = ConfigurationAccess(payload) else {
+      throw .badPayload(.setConfiguration, byteCount: payload.count)
+    }
+    guard device.writeConfiguration(at: Int(access.offset), access.content) else {
+      throw .configurationNotWritable(offset: access.offset, byteCount: access.content.count)
+    }
+  }
+
+  private func setStatus(_ number: UInt64) throws(SessionError) {
+    guard let new = UInt8(exactly: number) else { throw .badNumber(.setStatus, number) }
+    if new == 0 {
+      resetDevice()
+    } else {
+      status = new | status & Self.needsReset
+    }
+  }
+
+  private func resetDevice() {
+    for ring in rings { ring.reset() }
+    forgetDriver()
+  }
+
+  /// What RESET_OWNER is recommended to do, if anything: no ring runs until it is set up again.
+  private func stopRings() {
+    for ring in rings {
+      ring.stop()
+      ring.isEnabled = false
+    }
+  }
+
+  private func setChannel(_ descriptors: inout FileDescriptorList) throws(SessionError) {
+    guard let descriptor = descriptors.take(at: 0) else { return }
+    channel = try BackendChannel(descriptor)
+    // Rings whose calls are messages go on over the new channel.
+    for ring in rings {
+      if case .unset = ring.call { try updateCall(ring) }
+    }
+  }
+}
+
+// MARK: What others tell
+
+extension Session {
+  /// The device's configuration space has changed.
+  func configurationChanged() {
+    guard protocolFeatures.isSuperset(of: [.backendRequests, .configuration]) else { return }
+    channel?.send(.configurationChange)
+  }
+
+  /// A ring was broken by its driver, or could not start.
+  func ringFaulted(_ ring: Vring, _ reason: RingFault.Reason) {
+    ring.isBroken = true
+    status |= Self.needsReset
+    faults.append(RingFault(queue: ring.index, reason: reason))
+    if let signal = ring.errorSignal {
+      signal.wake()
+    } else if protocolFeatures.contains(.inBandNotifications) {
+      channel?.send(.vringError, ring: ring.index)
+    }
+  }
+
+  /// What a worker tells of its queue, left for the control thread.
+  func faultHandler(for ring: Vring) -> @Sendable (RingError) -> Void {
+    let inbox = inbox
+    let session = number
+    let queue = ring.index
+    return { error in inbox.post(.fault(session: session, queue: queue, error)) }
+  }
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// VhostUserServer: the control thread of a process that serves devices over vhost-user.
+//
+// One thread does everything but the requests themselves: it accepts, negotiates, starts and stops the
+// queues' workers. It waits in one poll for all sockets, for notes that workers and devices leave
+// in the inbox, and for descriptors that the program adds, such as its signalfd. The list of what to
+// wait for is made anew for each wait from the state of the endpoints, so it can never be out of step
+// with them; there are a few descriptors for each device, and waits are rare.
+//
+// Nothing here waits for a front-end. It does wait for a worker to finish the requests that it has in
+// flight, when its ring is stopped or its memory changes.
+
+public import Backends
+public import Linux
+public import Logging
+
+/// Serves any number of devices to vhost-user front-ends, each at a place of its own.
+///
+/// It belongs to the thread that calls `run()`; only `Stopper` may be used from others.
+public final class VhostUserServer {
+  /// How often memory is looked at for having vanished, while there are sessions.
+  private static let checkInterval = Duration.seconds(1)
+
+  private let logger: Logger
+  private let once: Bool
+  private let inbox: EventInbox
+  private var endpoints: [Endpoint] = []
+  private var sources: [(descriptor: Int32, handler: () -> Void)] = []
+  private var isStopping = false
+  private var containedFaults = SharedMapping.containedFaultCount
+
+  /// Makes a server without devices.
+  ///
+  /// - Parameters:
+  ///   - logger: gets a line for each front-end that comes and goes, and at most one a second for each
+  ///     device for what front-ends and guests do wrong.
+  ///   - once: whether a device is done when its first front-end has gone.
+  /// - Throws: what the system refused.
+  public init(logger: Logger, once: Bool = false) throws(Errno) {
+    self.logger = logger
+    self.once = once
+    inbox = try EventInbox()
+  }
+
+  /// Adds a device. A socket to listen on is made at once.
+  ///
+  /// - Throws: why there can be no socket there.
+  public func add(_ device: any Device, at location: FrontEndLocation) throws(DeviceError) {
+    endpoints.append(
+      try Endpoint(
+        number: endpoints.count, device: device, location: location, once: once,
+        logger: logger, inbox: inbox))
+  }
+
+  /// Waits for a descriptor as well, such as a signalfd.
+  ///
+  /// - Parameters:
+  ///   - descriptor: the caller keeps it open while the server runs.
+  ///   - handler: called when it is readable, on the thread of `run()`.
+  public func watch(_ descriptor: Int32, handler: @escaping () -> Void) {
+    sources.append((descriptor, handler))
+  }
+
+  /// Makes `run()` return, from any thread.
+  public struct Stopper: Sendable {
+    fileprivate let inbox: EventInbox
+
+    /// Asks for the end. `run()` returns as soon as it is back from what it does.
+    public func requestStop() { inbox.post(.stop) }
+  }
+
+  /// What ends `run()` from elsewhere.
+  public var stopper: Stopper { Stopper(inbox: inbox) }
+
+  /// Ends `run()`; for handlers of watched descriptors.
+  public func requestStop() { isStopping = true }
+
+  /// Serves until asked to stop, or until every device is done. Devices stay as they are.
+  ///
+  /// SIGPIPE is ignored in the whole process from now on: front-ends hand over pipes and sockets, and
+  /// go away.
+  /// - Throws: what the system refused; nothing of it is a front-end's doing.
+  public func run() throws(Errno) {
+    Signal.pipe.ignore()
+    while !isStopping, endpoints.contains(where: { !$0.isDone }) {
+      try turn()
+    }
+    isStopping = false
+  }
+
+  /// Waits once and does what there is to do.
+  private func turn() throws(Errno) {
+    var entries = [PollEntry(fd: inbox.descriptor, events: .readable)]
+    entries += sources.map { PollEntry(fd: $0.descriptor, events: .readable) }
+    entries += endpoints.map(\.pollEntry)
+    var span = entries.mutableSpan
+    _ = try Poll.wait(&span, timeout: timeout)
+
+    if entries[0].isReady { readInbox() }
+    for (source, entry) in zip(sources, entries.dropFirst()) where entry.isReady {
+      source.handler()
+    }
+    let now = MonotonicClock.nanoseconds
+    for (endpoint, entry) in zip(endpoints, entries.dropFirst(1 + sources.count)) {
+      if entry.isReady || endpoint.deadline.map({ $0 <= now }) ?? false { endpoint.progress() }
+    }
+    // The count is of the whole process and one load; only where it moved are mappings asked.
+    let faults = SharedMapping.containedFaultCount
+    if faults != containedFaults {
+      containedFaults = faults
+      for endpoint in endpoints { endpoint.checkMemory() }
+    }
+  }
+
+  private var timeout: Duration? {
+    var timeout: Duration?
+    if endpoints.contains(where: { $0.connection != nil }) { timeout = Self.checkInterval }
+    guard let deadline = endpoints.compactMap(\.deadline).min() else { return timeout }
+    let now = MonotonicClock.nanoseconds
+    let left = Duration.nanoseconds(deadline > now ? Int64(deadline - now) : 0)
+    return timeout.map { min($0, left) } ?? left
+  }
+
+  private func readInbox() {
+    for event in inbox.take() {
+      switch event {
+      case .stop: isStopping = true
+      case .configurationChange(let number):
+        endpoints[number].connection?.session.configurationChanged()
+      case .fault(let session, let queue, let error):
+        for endpoint in endpoints {
+          endpoint.queueFaulted(session: session, queue: queue, error)
+        }
+      }
+    }
+  }
+
+  /// Ends all sessions: requests in flight are finished, queues stopped, sockets removed. Devices are
+  /// reset and can be used again elsewhere.
+  public func shutdown() {
+    for endpoint in endpoints { endpoint.close() }
+    endpoints = []
+    sources = []
+  }
+
+  /// What has happened so far, device by device, in the order in which they were added.
+  public var statistics: [EndpointStatistics] { endpoints.map(\.statistics) }
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Vring: what a front-end has said about one ring, and the worker that serves it.
+//
+// A ring runs when all of this holds: its size, its address and a way to kick it are known, there is
+// memory, it is enabled, and it has not broken. Nothing else is asked for, so requests may come in
+// any order: after each one the session looks which rings can run now. The worker looks at the ring
+// before it sleeps for the first time, so no kick is lost, whenever it came.
+//
+//     stopped --- SET_VRING_KICK, VRING_KICK ---> started --- enabled, all known ---> running
+//        ^------- GET_VRING_BASE, reset ------------+-<-------- disabled ---------------+
+
+import Backends
+import Linux
+import VirtioRing
+
+/// A descriptor that a ring keeps while its worker has a duplicate of it.
+final class HeldDescriptor: Sendable {
+  private let descriptor: FileDescriptor
+
+  init(_ descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
+
+  /// One for a worker to own.
+  func duplicate() throws(SessionError) -> FileDescriptor {
+    do {
+      return try descriptor.duplicate()
+    } catch {
+      throw .host(DeviceError("duplicate a file descriptor", error))
+    }
+  }
+
+  /// Wakes who waits at its other end. One that is gone, or does not listen, learns nothing.
+  func wake() { try? descriptor.sendWakeup() }
+}
+
+/// How one side of a ring wakes the other.
+enum Doorbell {
+  /// The front-end has said nothing.
+  case unset
+  /// The front-end has said that there is no descriptor: who waits looks from time to time.
+  case none
+  /// A descriptor of the front-end.
+  case descriptor(HeldDescriptor)
+  /// Kicks come as messages, and are handed to the worker through an eventfd of ours.
+  case inBand(HeldDescriptor)
+}
+
+/// One ring of a session.
+final class Vring {
+  /// Which of the device's queues it is.
+  let index: Int
+
+  /// Entries.
+  var size: UInt16?
+  /// Where it lies, in the front-end's addresses.
+  var address: VringAddress?
+  /// Where to go on: the number of SET_VRING_BASE, which depends on the ring's format, or nil for the
+  /// start of a new ring.
+  var base: UInt32?
+  /// How the driver kicks.
+  var kick = Doorbell.unset
+  /// How to call the driver.
+  var call = Doorbell.unset
+  /// How to tell that the ring is broken.
+  var errorSignal: HeldDescriptor?
+  /// What SET_VRING_ENABLE said. It counts only where protocol features were negotiated.
+  var isEnabled = false
+  /// Between the first sign of kicks and GET_VRING_BASE.
+  var isStarted = false
+  /// Why it does not run though it could. A reset, a new base or a new start forget it.
+  var isBroken = false
+  /// The layout that the worker uses.
+  private(set) var layout: RingLayout?
+  private var running: RunningQueue?
+  private(set) var isPacked = false
+  /// What GET_VRING_BASE answered last.
+  private var toldBase: UInt32?
+
+  init(index: Int) { self.index = index }
+
+  /// Whether a worker serves it.
+  var isRunning: Bool { layout != nil }
+
+  // MARK: Running
+
+  /// Remembers the worker.
+  func didStart(_ queue: consuming RunningQueue, layout: RingLayout) {
+    running = consume queue
+    self.layout = layout
+    if case .packed = layout { isPacked = true } else { isPacked = false }
+  }
+
+  /// Stops the worker, if there is one. Nothing is in flight afterwards, and `base` says where the
+  /// ring stands.
+  func halt() {
+    guard let running = running.take() else { return }
+    layout = nil
+    let queue = running.stop()
+    base = Self.encode(queue.position, isPacked: isPacked)
+  }
+
+  /// Forgets what belongs to a run of the ring: the front-end starts it anew with a kick.
+  func stop() {
+    halt()
+    isStarted = false
+    isBroken = false
+    kick = .unset
+  }
+
+  /// As after a reset of the device. Descriptors to call stay: a front-end may set them only once.
+  func reset() {
+    stop()
+    isEnabled = false
+    base = nil
+  }
+
+  /// The worker goes on in another memory table.
+  func replaceMemory(_ memory: GuestMemory) { running?.replaceMemory(memory) }
+
+  /// The worker listens to another descriptor.
+  func replaceKick(_ kick: consuming FileDescriptor?) {
+    guard isRunning else { return }
+    running?.replaceKick(kick)
+  }
+
+  /// The worker calls in another way.
+  func replaceCall(_ call: consuming CallTarget?) {
+    guard isRunning else { return }
+    running?.replaceCall(call)
+  }
+
+  // MARK: Positions
+
+  /// The number of GET_VRING_BASE: split, the next available index; packed, two of 15 bits and a
+  /// wrap counter each, the available side in the lower half, the used side in the upper.
+  static func encode(_ position: RingPosition, isPacked: Bool) -> UInt32 {
+    guard isPacked else { return UInt32(position.nextAvailable) }
+    let available = UInt32(position.nextAvailable) | (position.availableWrap ? 0x8000 : 0)
+    let used =
+      position.nextUsed.map { UInt32($0) | (position.usedWrap ? 0x8000 : 0) } ?? available
+    return available | used << 16
+  }
+
+  /// What SET_VRING_BASE says. A 0 from a front-end that we have not told 0 means a new ring, also in
+  /// a packed ring, where it would otherwise mean the second round: User-mode Linux sends it so.
+  func setBase(_ number: UInt32) {
+    base = number == 0 && toldBase != 0 ? nil : number
+  }
+
+  /// What GET_VRING_BASE answers.
+  func tellBase() -> UInt32 {
+    let told = base ?? (isPacked ? 0x8000_8000 : 0)
+    toldBase = told
+    return told
+  }
+
+  /// The position that a number of SET_VRING_BASE means; nil where it means none.
+  ///
+  /// An upper half of 0 in a packed ring says nothing of the used side: DPDK sends it so. It stands
+  /// where the available side does, since nothing is in flight when a ring starts.
+  static func decode(_ base: UInt32, isPacked: Bool) -> RingPosition? {
+    guard isPacked else {
+      return UInt16(exactly: base).map { RingPosition(nextAvailable: $0) }
+    }
+    let lower = UInt16(truncatingIfNeeded: base)
+    let upper = UInt16(truncatingIfNeeded: base >> 16)
+    let used = upper == 0 ? lower : upper
+    return RingPosition(
+      nextAvailable: lower & 0x7fff, nextUsed: used & 0x7fff,
+      availableWrap: lower & 0x8000 != 0, usedWrap: used & 0x8000 != 0)
+  }
+}

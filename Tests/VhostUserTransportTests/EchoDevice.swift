@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Backends
+import Linux
+import Synchronization
+import VirtioRing
+
+/// A device that copies what it reads to what it writes, and remembers what its transport told it.
+final class EchoDevice: Device {
+  let id = DeviceID(rawValue: 42)
+  let name = "echo0"
+  let offeredFeatures: Features
+  let queueSizes: [UInt16]
+  let configurationChange = ChangeSignal()
+  let statistics: [QueueStatistics]
+
+  struct Record: Sendable {
+    var configuration: [UInt8] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    var accepted: [Features] = []
+    var resets = 0
+    var starts = 0
+  }
+  let record = Mutex(Record())
+
+  init(queues: Int = 2, features: Features = .allRing) {
+    offeredFeatures = features
+    queueSizes = Array(repeating: 256, count: queues)
+    statistics = (0..<queues).map { _ in QueueStatistics() }
+  }
+
+  func configuration() -> [UInt8] { record.withLock { $0.configuration } }
+
+  func writeConfiguration(at offset: Int, _ bytes: [UInt8]) -> Bool {
+    record.withLock { record in
+      guard offset <= record.configuration.count,
+        bytes.count <= record.configuration.count - offset
+      else { return false }
+      record.configuration.replaceSubrange(offset..<offset + bytes.count, with: bytes)
+      return true
+    }
+  }
+
+  func driverAccepted(_ features: Features) { record.withLock { $0.accepted.append(features) } }
+
+  func start(
+    _ queue: consuming Virtqueue, index: Int, wiring: consuming QueueWiring
+  ) throws(DeviceError) -> RunningQueue {
+    record.withLock { $0.starts += 1 }
+    do {
+      return try QueueWorker.start(
+        name: "echo\(index)", queue: queue, body: EchoBody(), wiring: wiring,
+        statistics: statistics[index])
+    } catch {
+      throw DeviceError("start queue \(index)", error)
+    }
+  }
+
+  func reset() { record.withLock { $0.resets += 1 } }
+}
+
+private struct EchoBody: QueueBody, ~Copyable {
+  private var chain = Chain(segmentCapacity: 64)
+
+  mutating func run(_ queue: inout Virtqueue, _ port: inout QueuePort) throws(RingError) {
+    while !port.isInterrupted {
+      while !port.isInterrupted, try queue.pop(into: &chain) {
+        let count = min(chain.readableBytes, chain.writableBytes)
+        for offset in 0..<count {
+          if let byte = chain.load(UInt8.self, at: offset) { chain.store(byte, at: offset) }
+        }
+        queue.push(chain, written: UInt32(count))
+        port.statistics.countServed(chains: 1, bytes: count)
+      }
+      try port.sleep(&queue)
+    }
+  }
+}

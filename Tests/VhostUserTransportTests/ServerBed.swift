@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ServerBed: a server on a thread of its own, with a socket in a directory of its own.
+
+import Backends
+import Linux
+import Logging
+import Synchronization
+import Testing
+import VhostUserTesting
+import VhostUserTransport
+import VirtioRing
+import VirtioTesting
+
+/// Log lines of a server.
+final class LogLines: Sendable {
+  private let lines = Mutex<[String]>([])
+
+  var all: [String] { lines.withLock { $0 } }
+
+  func append(_ line: String) { lines.withLock { $0.append(line) } }
+
+  func contains(_ text: String) -> Bool { all.contains { $0.contains(text) } }
+
+  var logger: Logger { Logger(label: "test") { _ in Handler(lines: self) } }
+
+  private struct Handler: LogHandler {
+    let lines: LogLines
+    var metadata: Logger.Metadata = [:]
+    var logLevel = Logger.Level.trace
+
+    subscript(metadataKey key: String) -> Logger.MetadataValue? {
+      get { metadata[key] }
+      set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) { lines.append("\(event.level) \(event.message)") }
+  }
+}
+
+/// A place for sockets, removed in the end.
+final class SocketDirectory: Sendable {
+  let path: String
+  private static let counter = Atomic<Int>(0)
+
+  init() throws {
+    let number = Self.counter.add(1, ordering: .relaxed).newValue
+    path = "/tmp/lgdev-test-\(Process.id)-\(number)"
+    try FileSystem.makeDirectory(path, mode: 0o700)
+  }
+
+  func file(_ name: String) -> String { "\(path)/\(name)" }
+
+  deinit { try? FileSystem.removeDirectory(path) }
+}
+
+/// A server that runs on its own thread until `stop()`.
+final class ServerBed {
+  let directory: SocketDirectory
+  let devices: [any Device]
+  let lines: LogLines
+  private var thread: WorkerThread<Bool>?
+  private let started: Started
+
+  private struct Job: Sendable {
+    let devices: [any Device]
+    let locations: [FrontEndLocation]
+    let logger: Logger
+    let started: Started
+  }
+
+  /// What the server's thread leaves for the test.
+  private final class Started: Sendable {
+    let stopper = Mutex<VhostUserServer.Stopper?>(nil)
+    let failure = Mutex<(any Error)?>(nil)
+    let bell: EventFD
+
+    init() throws { bell = try EventFD(nonBlocking: false) }
+  }
+
+  /// Serves devices at `dev0.sock`, `dev1.sock`, … in a new directory, or at given places.
+  init(
+    _ devices: [any Device], at locations: [FrontEndLocation]? = nil,
+    in directory: SocketDirectory? = nil
+  ) throws {
+    let directory = try directory ?? SocketDirectory()
+    let places =
+      locations ?? devices.indices.map { .listen(directory.file("dev\($0).sock")) }
+    self.directory = directory
+    self.devices = devices
+    lines = LogLines()
+    started = try Started()
+    let job = Job(
+      devices: devices, locations: places, logger: lines.logger, started: started)
+    thread = try WorkerThread.start(name: "server", state: job) { Self.serve($0) }
+    started.bell.drain()
+    if let failure = started.failure.withLock({ $0 }) {
+      _ = thread.take()?.join()
+      throw failure
+    }
+  }
+
+  /// The server's thread. - Returns: whether `run` ended as it should.
+  private static func serve(_ job: Job) -> Bool {
+    do {
+      let server = try VhostUserServer(logger: job.logger)
+      defer { server.shutdown() }
+      do {
+        for (device, location) in zip(job.devices, job.locations) {
+          try server.add(device, at: location)
+        }
+      } catch {
+        job.started.failure.withLock { $0 = error }
+        job.started.bell.signal()
+        return false
+      }
+      job.started.stopper.withLock { $0 = server.stopper }
+      job.started.bell.signal()
+      try server.run()
+      return true
+    } catch {
+      job.started.failure.withLock { $0 = error }
+      job.started.bell.signal()
+      return false
+    }
+  }
+
+  /// The path of a device's socket.
+  func path(_ index: Int = 0) -> String { directory.file("dev\(index).sock") }
+
+  /// Connects an honest front-end.
+  func frontEnd(_ index: Int = 0) throws -> FrontEnd { try FrontEnd(connectingTo: path(index)) }
+
+  /// Connects a front-end without manners.
+  func rawFrontEnd(_ index: Int = 0) throws -> RawFrontEnd {
+    try RawFrontEnd(connectingTo: path(index))
+  }
+
+  /// Ends the server. - Returns: whether it ended as it should.
+  @discardableResult
+  func stop() -> Bool {
+    started.stopper.withLock { $0 }?.requestStop()
+    return thread.take()?.join() ?? false
+  }
+
+  deinit { stop() }
+}
+
+/// Waits until something holds.
+func eventually(_ holds: () throws -> Bool) rethrows -> Bool {
+  for _ in 0..<2000 {
+    if try holds() { return true }
+    CurrentThread.sleepForTest()
+  }
+  return false
+}
+
+extension CurrentThread {
+  /// A moment.
+  fileprivate static func sleepForTest() {
+    var entries: InlineArray<1, PollEntry> = [.ignored]
+    _ = try? Poll.wait(&entries, timeout: .milliseconds(2))
+  }
+}
+
+/// A front-end with a ring of an echo device. A class, so that `#expect` can take calls of it.
+final class EchoClient {
+  let frontEnd: FrontEnd
+  private(set) var ring: FrontEndRing
+
+  /// Brings a ring up.
+  init(_ frontEnd: FrontEnd, _ features: Features = .allRing, queue: Int = 0) throws {
+    self.frontEnd = frontEnd
+    ring = try frontEnd.bringUp(features, queue: queue)
+  }
+
+  /// Sends bytes through the ring. - Returns: what came back.
+  func echo(_ bytes: [UInt8]) throws -> [UInt8] {
+    let memory = frontEnd.memory.memory
+    let space = frontEnd.space
+    defer { frontEnd.space = space }
+    let source = frontEnd.space.take(UInt64(bytes.count))
+    let target = frontEnd.space.take(UInt64(bytes.count))
+    memory.write(bytes, at: source)
+    guard
+      ring.offer([
+        .readable(source, UInt32(bytes.count)), .writable(target, UInt32(bytes.count)),
+      ])
+    else { throw FrontEndError.badRing }
+    let used = try ring.collect()
+    return memory.bytes(at: target, count: Int(used.written))
+  }
+}
