@@ -110,6 +110,10 @@ class UmlBed(Bed):
     terminal.stream(self.shell, user, 512, "hvc1")
     user.close()
 
+  @test("a console with nobody at its other end does not hold the guest up for ever", 60)
+  def console_alone(self):
+    self.shell.run("seq 1 60000 >/dev/hvc1", 40)
+
   @test("a console's log file holds what the guest printed", 20)
   def console_file(self):
     self.shell.run("(stty raw; seq 1 20000) </dev/hvc2 >/dev/hvc2", 20)
@@ -146,11 +150,12 @@ class UmlBed(Bed):
     network.guest_up(self.shell)
     self.shell.run("mount -t ext4 /dev/vda /tmp/mnt")
     up = network.Listener()
-    self.shell.run(guestdisk.WRITE_FOR_EVER)
-    self.shell.run("(while :; do cat /dev/urandom; done >/dev/hvc0) &")
-    self.shell.run(f"(cat /dev/zero | nc {network.HOST} {up.port} >/dev/null) &")
-    until(lambda: up.received > 20 << 20, 30, "the transfer did not get under way")
-    self.guest.kill()
+    with self.terminal.swallowing():
+      self.shell.run(guestdisk.WRITE_FOR_EVER)
+      self.shell.run("(while :; do cat /dev/urandom; done >/dev/hvc0) &")
+      self.shell.run(f"(cat /dev/zero | nc {network.HOST} {up.port} >/dev/null) &")
+      until(lambda: up.received > 20 << 20, 30, "the transfer did not get under way")
+      self.guest.kill()
     self.release(self.guest)
     self.daemon.check_idle()
 

@@ -3,6 +3,7 @@
 the bed.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -11,6 +12,7 @@ import select
 import socket
 import struct
 import termios
+import threading
 import time
 import tty
 
@@ -61,6 +63,24 @@ class Terminal:
     while select.select([self._fd], [], [], seconds)[0] and os.read(self._fd, 65536):
       pass
 
+  @contextlib.contextmanager
+  def swallowing(self):
+    """Somebody reads the console, and drops what it says, for as long as the block runs."""
+    over = threading.Event()
+
+    def swallow():
+      while not over.is_set():
+        if select.select([self._fd], [], [], 0.1)[0] and not os.read(self._fd, 65536):
+          return
+
+    reader = threading.Thread(target=swallow, daemon=True)
+    reader.start()
+    try:
+      yield
+    finally:
+      over.set()
+      reader.join()
+
   def read(self, enough, seconds, complaint):
     """Reads until `enough(bytes)` holds and gives the bytes."""
     data = b""
@@ -92,6 +112,7 @@ def session(shell, terminal, port="hvc0"):
   terminal.type(b"exit\r")
   until(lambda: _exists(shell, "/tmp/left"), 10, "the shell on the console did not end")
   shell.run("rm /tmp/left")
+  terminal.drain()  # The echo of "exit" is no part of what comes next.
   # Without the escape sequences of the shell's line editor.
   plain = re.sub(rb"\x1b\[[0-9;]*[A-Za-z]|\r", b"", transcript)
   return plain.decode("utf-8", "replace").strip()
