@@ -13,11 +13,12 @@ struct ChainBuilder {
   private let table: RegionTable
   private let segments: SegmentSlots
   private var region: GuestRegion
+  /// Of both parts together, so that a descriptor changes two numbers and not four.
   private var count = 0
-  private var readableCount = 0
+  private var bytes = 0
+  /// What was there when the device-writable part began; -1 before that.
+  private var readableCount = -1
   private var readableBytes = 0
-  private var writableBytes = 0
-  private var hasWritable = false
 
   /// - Parameter lastHit: the region to try first.
   @inline(__always)
@@ -38,15 +39,15 @@ struct ChainBuilder {
   @inline(__always)
   mutating func append(_ descriptor: Descriptor, isWritable: Bool) throws(RingError) {
     let length = UInt64(descriptor.length)
-    // Each length is below 2^32 and there are at most 2^16 of them, so the sums cannot wrap.
-    if isWritable {
-      writableBytes &+= Int(length)
-      hasWritable = true
-    } else {
-      // A writable buffer counts even if it has no bytes: the order is the driver's duty (2.7.4.2).
-      guard !hasWritable else { throw .readableAfterWritable }
-      readableBytes &+= Int(length)
+    // A writable buffer counts even if it has no bytes: the order is the driver's duty (2.7.4.2).
+    if !isWritable {
+      guard readableCount < 0 else { throw .readableAfterWritable }
+    } else if readableCount < 0 {
+      readableCount = count
+      readableBytes = bytes
     }
+    // Each length is below 2^32 and there are at most 2^16 of them, so the sum cannot wrap.
+    bytes &+= Int(length)
     guard length > 0 else { return }
     var offset = descriptor.address &- region.guestAddress
     if offset >= region.byteCount {
@@ -57,26 +58,23 @@ struct ChainBuilder {
       offset = descriptor.address &- found.guestAddress
     }
     if length <= region.byteCount &- offset {
-      try put(region.hostAddress &+ UInt(offset), Int(length), isWritable: isWritable)
+      try put(region.hostAddress &+ UInt(offset), Int(length))
     } else {
-      self = try appending(descriptor.address, length, isWritable: isWritable)
+      self = try appending(descriptor.address, length)
     }
   }
 
   @inline(__always)
-  private mutating func put(
-    _ address: UInt, _ byteCount: Int, isWritable: Bool
-  ) throws(RingError) {
+  private mutating func put(_ address: UInt, _ byteCount: Int) throws(RingError) {
     let segment = IOVector(address: address, byteCount: byteCount)
     guard segments.store(segment, at: count) else { throw .tooManySegments }
     count &+= 1
-    if !isWritable { readableCount = count }
   }
 
   /// The walk after a buffer that crosses from one region into others.
   @inline(never)
   private func appending(
-    _ address: UInt64, _ length: UInt64, isWritable: Bool
+    _ address: UInt64, _ length: UInt64
   ) throws(RingError) -> ChainBuilder {
     var next = self
     var address = address
@@ -87,7 +85,7 @@ struct ChainBuilder {
       next.region = found
       let offset = address &- found.guestAddress
       let piece = min(remaining, found.byteCount &- offset)
-      try next.put(found.hostAddress &+ UInt(offset), Int(piece), isWritable: isWritable)
+      try next.put(found.hostAddress &+ UInt(offset), Int(piece))
       remaining &-= piece
       // A region never passes the end of the address space, so this is at most 2^64 - 1.
       address &+= piece
@@ -98,11 +96,12 @@ struct ChainBuilder {
   /// Hands the chain over, complete.
   @inline(__always)
   func finish(_ chain: inout Chain, id: UInt16, descriptorCount: UInt16) throws(RingError) {
-    guard readableBytes &+ writableBytes <= Int(UInt32.max) else { throw .chainTooLarge }
+    guard bytes <= Int(UInt32.max) else { throw .chainTooLarge }
+    let readable = readableCount < 0 ? bytes : readableBytes
     chain.storage.header.segmentCount = count
-    chain.storage.header.readableCount = readableCount
-    chain.storage.header.readableBytes = readableBytes
-    chain.storage.header.writableBytes = writableBytes
+    chain.storage.header.readableCount = readableCount < 0 ? count : readableCount
+    chain.storage.header.readableBytes = readable
+    chain.storage.header.writableBytes = bytes &- readable
     chain.storage.header.id = id
     chain.storage.header.descriptorCount = descriptorCount
   }

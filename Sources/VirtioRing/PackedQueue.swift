@@ -77,8 +77,15 @@ struct PackedQueue: ~Copyable {
   /// Whether flags mark a descriptor that the driver has made available in this round.
   @inline(__always)
   private func isAvailable(_ flags: UInt16, wrap: Bool) -> Bool {
-    // AVAIL equal to the counter and USED not: with the counter at 1 only AVAIL is set, else only USED.
-    flags & (RingFlag.available | RingFlag.used) == (wrap ? RingFlag.available : RingFlag.used)
+    flags & Self.availability == Self.available(wrap)
+  }
+
+  private static var availability: UInt16 { RingFlag.available | RingFlag.used }
+
+  /// AVAIL equal to the counter and USED not: with the counter at 1 only AVAIL is set, else only USED.
+  @inline(__always)
+  private static func available(_ wrap: Bool) -> UInt16 {
+    wrap ? RingFlag.available : RingFlag.used
   }
 
   @inline(__always)
@@ -118,9 +125,13 @@ struct PackedQueue: ~Copyable {
       guard count < room else { throw .chainTooLong }
       descriptor = ring.descriptor(slot)
       count &+= 1
-      // The driver publishes the head last, so the rest must be there with it.
-      guard isAvailable(descriptor.packedFlags, wrap: wrap) else { throw .descriptorNotAvailable }
-      if descriptor.packedFlags & RingFlag.indirect != 0 {
+      // One comparison for what is nearly always so: available and not indirect.
+      let state = descriptor.packedFlags & (Self.availability | RingFlag.indirect)
+      if state != Self.available(wrap) {
+        // The driver publishes the head last, so the rest must be there with it.
+        guard isAvailable(descriptor.packedFlags, wrap: wrap) else {
+          throw .descriptorNotAvailable
+        }
         try checkIndirect(descriptor)
         builder = try builder.appendingTable(descriptor, followsNext: false, limit: chainLimit)
         advance(&slot, &wrap)

@@ -155,7 +155,7 @@ extension Virtqueue {
   public mutating func push(_ chain: borrowing Chain, written: UInt32) {
     if dirtyLog != nil { recordWrites(chain, written: written) }
     if split?.push(chain, written: written) == nil { packed?.push(chain, written: written) }
-    if let log = dirtyLog { recordRing(in: log) }
+    if dirtyLog != nil { recordRing() }
   }
 
   /// Gives a chain back without showing it yet: chains that belong together (a packet over several
@@ -174,7 +174,7 @@ extension Virtqueue {
   public mutating func publish() {
     split?.publish()
     packed?.publish()
-    if let log = dirtyLog { recordRing(in: log) }
+    if dirtyLog != nil { recordRing() }
   }
 
   /// Marks the pages of the buffers that the device has written. Only while a migration is under way.
@@ -197,7 +197,8 @@ extension Virtqueue {
   ///
   /// The whole used area: it is a page or a few, and a bit too many costs a page of copying.
   @inline(never)
-  private func recordRing(in log: DirtyLog) {
+  private func recordRing() {
+    guard let log = dirtyLog else { return }
     switch configuration.layout {
     case .split(_, _, let used): log.mark(used, count: 6 + UInt64(configuration.size) * 8)
     case .packed(let descriptors, _, let deviceEvent):
@@ -214,7 +215,7 @@ extension Virtqueue {
   public mutating func disableKicks() {
     split?.disableKicks()
     packed?.disableKicks()
-    if let log = dirtyLog { recordRing(in: log) }
+    if dirtyLog != nil { recordRing() }
   }
 
   /// Asks the driver for a kick with the next chain.
@@ -222,7 +223,7 @@ extension Virtqueue {
   /// - Returns: true where chains are available already: serve them, no kick will come for them.
   public mutating func enableKicks() throws(RingError) -> Bool {
     if let fault { throw fault }
-    defer { if let log = dirtyLog { recordRing(in: log) } }
+    defer { if dirtyLog != nil { recordRing() } }
     do {
       return try split?.enableKicks() ?? packed?.enableKicks() ?? false
     } catch {

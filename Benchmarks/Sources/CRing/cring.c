@@ -42,6 +42,8 @@ struct cring {
 	uint16_t seen_available;
 	uint16_t in_flight_count;
 	uint16_t in_flight_descriptors;
+	/* Since the driver was last asked whether it wants a call. */
+	uint64_t published;
 	bool available_wrap;
 	bool used_wrap;
 	uintptr_t first, second, third;
@@ -138,6 +140,7 @@ static bool find_region(const struct cring *ring, uint64_t address, struct cring
 struct builder {
 	struct cring_region region;
 	size_t count, readable_count, readable_bytes, writable_bytes;
+	bool has_writable;
 };
 
 static __attribute__((noinline)) bool append_pieces(struct cring *ring, struct builder *builder,
@@ -174,8 +177,9 @@ static inline bool append(struct cring *ring, struct builder *builder, struct de
 
 	if (writable) {
 		builder->writable_bytes += length;
+		builder->has_writable = true;
 	} else {
-		if (builder->count != builder->readable_count)
+		if (builder->has_writable)
 			return false;
 		builder->readable_bytes += length;
 	}
@@ -265,7 +269,8 @@ static inline int split_pop(struct cring *ring)
 	if (ring->next_available == ring->seen_available) {
 		uint16_t seen = load16(ring->second + 2, __ATOMIC_ACQUIRE);
 
-		if ((uint16_t)(seen - ring->next_available) > ring->size)
+		if ((uint16_t)(seen - ring->next_available) >
+		    (uint16_t)(ring->size - ring->in_flight_count))
 			return -1;
 		ring->seen_available = seen;
 		if (seen == ring->next_available)
@@ -316,6 +321,7 @@ static inline void split_push(struct cring *ring, uint32_t written)
 	store32(entry + 4, written);
 	ring->next_used++;
 	ring->in_flight_count--;
+	ring->published++;
 	store16(ring->third + 2, ring->next_used, __ATOMIC_RELEASE);
 }
 
@@ -398,6 +404,7 @@ static inline void packed_push(struct cring *ring, uint32_t written)
 		ring->next_used -= ring->size;
 		ring->used_wrap = !ring->used_wrap;
 	}
+	ring->published += descriptors;
 	store16(at + 14, flags, __ATOMIC_RELEASE);
 }
 
