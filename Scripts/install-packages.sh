@@ -4,15 +4,21 @@
 # Installs the Debian packages that are not there yet, as root or with sudo. Quick and silent when
 # nothing is missing.
 #
-# usage: install-packages.sh PACKAGE…
+# usage: install-packages.sh [--update] [PACKAGE…]
+# --update renews apt's lists of packages in any case.
 set -eu
 
 missing=
+update=
+if [ "${1:-}" = --update ]; then
+  update=1
+  shift
+fi
 for package in "$@"; do
   dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
     missing="$missing $package"
 done
-[ -n "$missing" ] || exit 0
+[ -n "$missing$update" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
   echo "setup: missing:$missing (names of Debian packages), and there is no apt-get;" \
@@ -28,8 +34,9 @@ else
   exit 1
 fi
 
-echo "setup: installing$missing" >&2
 $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq update >&2
+[ -n "$missing" ] || exit 0
+echo "setup: installing$missing" >&2
 # shellcheck disable=SC2086 # one word per package is meant
 $sudo env DEBIAN_FRONTEND=noninteractive \
   apt-get -qq -y --no-install-recommends install $missing >&2

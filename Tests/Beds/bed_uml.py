@@ -3,7 +3,7 @@
 sudden death.
 """
 
-import re
+import os
 
 import guestdisk
 import network
@@ -26,6 +26,7 @@ class UmlBed(Bed):
   def boot(self):
     self.image = self.disk("uml-vda", 128)
     self.scratch = self.disk("uml-vdb", 96)
+    self.pty = self.room.socket("uml-pty")
     self.console_log = self.room.file("uml-console2.txt")
     self.daemon = self.own(
       Lgdev(
@@ -39,7 +40,7 @@ class UmlBed(Bed):
           "--net",
           f"tap={network.TAP},mac={_MAC},address={network.HOST}/24",
           "--console",
-          "pty",
+          f"pty:{self.pty}",
           "--console",
           f"socket:{self.room.socket('uml-terminal')}",
           "--console",
@@ -93,10 +94,7 @@ class UmlBed(Bed):
 
   @test("a console session on a pty: typed, echoed, answered", 40)
   def session_pty(self):
-    found = re.search(r"/dev/pts/\d+", self.daemon.process.output())
-    if not found:
-      raise Failure("the daemon does not say which pty its console is")
-    self.terminal = terminal.Terminal.pty(found.group())
+    self.terminal = terminal.Terminal.pty(self.pty)
     terminal.session(self.shell, self.terminal)
 
   @test("a new window size reaches the guest", 20)
@@ -174,6 +172,8 @@ class UmlBed(Bed):
   @test("SIGTERM ends the daemon within a second and leaves nothing behind", 10)
   def end(self):
     self.daemon.check_stop()
+    if os.path.lexists(self.pty):
+      raise Failure(f"the daemon left {self.pty} behind")
     left = run(["ip", "-o", "link", "show"])
     if network.TAP in left:
       raise Failure(f"the daemon's tap is still there: {left}")
