@@ -60,3 +60,5 @@ int clinux_blkzeroout(int fd, uint64_t offset, uint64_t length)
 {
 	return ioctl(fd, BLKZEROOUT, (uint64_t[]){offset, length});
 }
+
+int clinux_pipe2(int *ends, int flags) { return pipe2(ends, flags); }

@@ -87,6 +87,7 @@ static void handle(int number, siginfo_t *info, void *context)
 	(void)context;
 	/* BUS_ADRERR: the page is not there. Others, as a memory module's failure, are real. */
 	if (info->si_code != BUS_ADRERR || !contain((uintptr_t)info->si_addr)) {
+		clinux_terminal_restore();
 		/* Back to what was set before us. An access is made again and faults again. */
 		sigaction(SIGBUS, &previous, NULL);
 		/* A signal that somebody sent would not come back by itself. */

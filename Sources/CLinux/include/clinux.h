@@ -111,4 +111,21 @@ unsigned long clinux_sigbus_contained(void);
 extern const unsigned int clinux_GRND_NONBLOCK;
 long clinux_getrandom(void *buffer, size_t size, unsigned int flags);
 
+/*
+ * rawterminal.c. make_raw puts one terminal at a time into raw mode, its output processing excepted,
+ * and restore gives it its settings back: at the latest when the process exits or crashes. restore
+ * may be called at any time and in signal handlers.
+ */
+int clinux_terminal_make_raw(int fd);
+void clinux_terminal_restore(void);
+int clinux_terminal_is_background(int fd);
+
+/* inotify(7): closed on exec, never waiting. */
+extern const unsigned int clinux_IN_OPEN;
+int clinux_inotify_init(void);
+int clinux_inotify_add_watch(int fd, const char *path, unsigned int events);
+
+/* pipe(2) */
+int clinux_pipe2(int *ends, int flags);
+
 #endif

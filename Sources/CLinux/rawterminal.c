@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Raw mode that never outlives the process.
+ *
+ * A terminal left in raw mode is useless to whoever gets it back, so one terminal, the one that serves
+ * as a console, is remembered here together with its settings, and gets them back however the process
+ * ends: when the console is closed, by atexit(3), or in a handler for the signals of a crash. The
+ * handler then lets the crash take its course. It is C for the reason that sigbus.c is: it runs in
+ * the middle of anything. SIGBUS belongs to sigbus.c, which calls clinux_terminal_restore for a fault
+ * that it does not contain. Only SIGKILL and power cuts are not covered.
+ */
+#include "clinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+static const int crashes[] = { SIGSEGV, SIGILL, SIGTRAP, SIGABRT, SIGFPE, SIGSYS };
+enum { CRASHES = sizeof(crashes) / sizeof(crashes[0]) };
+
+static struct sigaction previous[CRASHES];
+static struct termios settings;
+/* The terminal to restore, a descriptor of our own; -1 when there is none. */
+static atomic_int raw_terminal = -1;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+void clinux_terminal_restore(void)
+{
+	int error = errno;
+	int fd = atomic_exchange(&raw_terminal, -1);
+	sigset_t output, before;
+
+	if (fd >= 0) {
+		/* A process in the background would be stopped for this. */
+		sigemptyset(&output);
+		sigaddset(&output, SIGTTOU);
+		pthread_sigmask(SIG_BLOCK, &output, &before);
+		tcsetattr(fd, TCSANOW, &settings);
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
+		close(fd);
+	}
+	errno = error;
+}
+
+static void handle(int number, siginfo_t *info, void *context)
+{
+	(void)context;
+	clinux_terminal_restore();
+	for (int i = 0; i < CRASHES; i++)
+		if (crashes[i] == number)
+			sigaction(number, &previous[i], NULL);
+	/* A fault comes again when the instruction is tried again; a signal that was sent does not. */
+	if (info->si_code <= 0)
+		raise(number);
+}
+
+static void install(void)
+{
+	struct sigaction action;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_sigaction = handle;
+	action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+	sigemptyset(&action.sa_mask);
+	for (int i = 0; i < CRASHES; i++)
+		sigaction(crashes[i], &action, &previous[i]);
+	atexit(clinux_terminal_restore);
+}
+
+int clinux_terminal_make_raw(int fd)
+{
+	struct termios raw;
+	int copy;
+
+	if (atomic_load(&raw_terminal) >= 0) {
+		errno = EBUSY;
+		return -1;
+	}
+	if (tcgetattr(fd, &settings))
+		return -1;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (copy < 0)
+		return -1;
+	pthread_once(&once, install);
+	atomic_store(&raw_terminal, copy);
+	raw = settings;
+	raw.c_iflag &= ~(unsigned)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
+	raw.c_lflag &= ~(unsigned)(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
+	raw.c_cflag = (raw.c_cflag & ~(unsigned)(CSIZE | PARENB)) | CS8;
+	raw.c_cc[VMIN] = 1;
+	raw.c_cc[VTIME] = 0;
+	if (tcsetattr(copy, TCSANOW, &raw)) {
+		int error = errno;
+
+		clinux_terminal_restore();
+		errno = error;
+		return -1;
+	}
+	return 0;
+}
+
+int clinux_terminal_is_background(int fd)
+{
+	pid_t group = tcgetpgrp(fd);
+
+	return group >= 0 && group != getpgrp();
+}

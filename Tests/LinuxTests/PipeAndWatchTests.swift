@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Linux
+import Testing
+
+@Suite("Pipes, watches and links")
+struct PipeAndWatchTests {
+  @Test("a pipe gives what it was given, and ends when its writing end is closed")
+  func pipe() throws {
+    var pipe = try Linux.Pipe()
+    #expect(throws: Errno.again) { try pipe.reading.read(upTo: 10) }
+    try pipe.writing.writeAll([1, 2, 3])
+    #expect(try pipe.reading.read(upTo: 10) == [1, 2, 3])
+    pipe.writing = try FileDescriptor.open("/dev/null")
+    #expect(try pipe.reading.read(upTo: 10).isEmpty)
+  }
+
+  @Test("a watch becomes readable when its file is opened, and not before")
+  func watch() throws {
+    let directory = TemporaryDirectory()
+    let path = directory.file("watched")
+    _ = try FileDescriptor.open(path, [.writeOnly, .create])
+    let watch = try OpenWatch(path)
+    #expect(try Poll.wait(for: .readable, on: watch.descriptor, timeout: .zero).isEmpty)
+    for _ in 0..<2 {
+      _ = try FileDescriptor.open(path)
+      let found = try Poll.wait(for: .readable, on: watch.descriptor, timeout: .seconds(5))
+      #expect(found == .readable)
+      watch.drain()
+      #expect(try Poll.wait(for: .readable, on: watch.descriptor, timeout: .zero).isEmpty)
+    }
+  }
+
+  @Test("a symbolic link says where it points, and nothing else is one")
+  func link() throws {
+    let directory = TemporaryDirectory()
+    let path = directory.file("link")
+    try FileSystem.makeSymbolicLink(path, to: "/nowhere/at all")
+    #expect(try FileSystem.symbolicLinkTarget(path) == "/nowhere/at all")
+    #expect(throws: Errno.exists) { try FileSystem.makeSymbolicLink(path, to: "/") }
+    #expect(throws: Errno.invalidArgument) { try FileSystem.symbolicLinkTarget("/") }
+  }
+}
