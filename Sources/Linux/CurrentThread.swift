@@ -29,6 +29,14 @@ public enum CurrentThread {
     }
   }
 
+  /// Moves it to a network of its own, which goes with the last thread and tap in it (unshare(2)). Threads
+  /// that it starts later are in it too.
+  ///
+  /// - Throws: `.permission` without CAP_SYS_ADMIN.
+  public static func moveToNewNetwork() throws(Errno) {
+    _ = try systemCall(retryOnInterrupt: false) { clinux_unshare_network() }
+  }
+
   /// The numbers of the processors it may run on (sched_getaffinity(2)).
   public static var processors: [Int] {
     var mask = ProcessorMask([])

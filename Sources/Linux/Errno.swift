@@ -43,6 +43,8 @@ extension Errno {
   public static let io = Errno(rawValue: EIO)
   /// The descriptor is closed, or not open in the needed direction (EBADF).
   public static let badFileDescriptor = Errno(rawValue: EBADF)
+  /// The descriptor is open, but was not set up for this (EBADFD).
+  public static let badDescriptorState = Errno(rawValue: EBADFD)
   /// The kernel met an address that is not mapped (EFAULT).
   public static let badAddress = Errno(rawValue: EFAULT)
   /// There is no such file (ENOENT).
@@ -67,6 +69,8 @@ extension Errno {
   public static let notConnected = Errno(rawValue: ENOTCONN)
   /// A socket has that address already (EADDRINUSE).
   public static let addressInUse = Errno(rawValue: EADDRINUSE)
+  /// There is no such address here (EADDRNOTAVAIL).
+  public static let addressNotAvailable = Errno(rawValue: EADDRNOTAVAIL)
   /// The object does not know this operation (EOPNOTSUPP, on Linux the same as ENOTSUP).
   public static let notSupported = Errno(rawValue: EOPNOTSUPP)
   /// The device does not know this ioctl: often "not a terminal" (ENOTTY).

@@ -107,6 +107,43 @@ void clinux_sigbus_unregister(int index);
 int clinux_sigbus_poisoned(int index);
 unsigned long clinux_sigbus_contained(void);
 
+/*
+ * Taps, interfaces and bridges: netdevice(7), <linux/if_tun.h>, <linux/sockios.h>. A name that is read is
+ * terminated and has at most 15 bytes; one that is written has 16. Addresses are in network order.
+ */
+int clinux_tunsetiff(int fd, void *name, short flags);
+int clinux_tungetiff(int fd, void *name, short *flags);
+int clinux_tungetfeatures(int fd, unsigned int *features);
+int clinux_tunsetoffload(int fd, unsigned int offloads);
+int clinux_tunsetvnethdrsz(int fd, int size);
+int clinux_tungetvnethdrsz(int fd, int *size);
+int clinux_tunsetpersist(int fd, int on);
+int clinux_if_index(int fd, const void *name, int *index);
+int clinux_if_flags(int fd, const void *name, short *flags);
+int clinux_if_set_flags(int fd, const void *name, short flags);
+int clinux_if_mtu(int fd, const void *name, int *mtu);
+int clinux_if_set_mtu(int fd, const void *name, int mtu);
+int clinux_if_hwaddr(int fd, const void *name, void *six_bytes);
+int clinux_if_set_hwaddr(int fd, const void *name, const void *six_bytes);
+int clinux_if_addr(int fd, const void *name, uint32_t *address);
+int clinux_if_set_addr(int fd, const void *name, uint32_t address);
+int clinux_if_netmask(int fd, const void *name, uint32_t *mask);
+int clinux_if_set_netmask(int fd, const void *name, uint32_t mask);
+int clinux_ethtool_glink(int fd, const void *name, uint32_t *link);
+int clinux_br_addif(int fd, const void *bridge, int index);
+int clinux_br_delif(int fd, const void *bridge, int index);
+int clinux_br_addbr(int fd, const void *name);
+int clinux_br_delbr(int fd, const void *name);
+int clinux_unshare_network(void);
+
+/* Terminals: pty(7), TIOCGWINSZ, TIOCSWINSZ. ptsname_r(3) returns an error's number. */
+int clinux_posix_openpt(int flags);
+int clinux_grantpt(int fd);
+int clinux_unlockpt(int fd);
+int clinux_ptsname_r(int fd, char *path, size_t size);
+int clinux_tiocgwinsz(int fd, unsigned short *columns, unsigned short *rows);
+int clinux_tiocswinsz(int fd, unsigned short columns, unsigned short rows);
+
 /* getrandom(2) */
 extern const unsigned int clinux_GRND_NONBLOCK;
 long clinux_getrandom(void *buffer, size_t size, unsigned int flags);
