@@ -39,6 +39,7 @@ public struct MemoryMapping: ~Copyable, Sendable {
 
   /// Where the mapped bytes start. Valid while this value lives.
   @unsafe public var base: UnsafeMutableRawPointer {
+    // SAFETY: only a number becomes a pointer; who follows it vouches that this value still lives.
     guard let base = unsafe UnsafeMutableRawPointer(bitPattern: address) else {
       preconditionFailure("nothing is mapped at address 0")
     }

@@ -41,7 +41,7 @@ extension FileDescriptor {
       descriptors.isEmpty ? 0 : clinux_cmsg_space(descriptors.count * MemoryLayout<Int32>.size)
     let flags = Int32(MSG_NOSIGNAL) | (wait ? 0 : Int32(MSG_DONTWAIT))
 
-    // SAFETY: all pointers are to memory that lives through the call: the span, which sendmsg only
+    // SAFETY (all here): pointers are to memory that lives through the call: the span, which sendmsg only
     // reads, and locals. The control buffer has 128 bytes, and 16 descriptors take 80.
     return try unsafe bytes.withUnsafeBufferPointer { buffer throws(Errno) in
       var piece = unsafe iovec(
@@ -90,7 +90,7 @@ extension FileDescriptor {
     var returned: Int32 = 0
     var closed = false
 
-    // SAFETY: all pointers are to memory that lives through the call: the span, which recvmsg fills,
+    // SAFETY (all here): pointers are to memory that lives through the call: the span, which recvmsg fills,
     // and locals. The control buffer has 128 bytes, and 16 descriptors take 80.
     let count = try unsafe bytes.withUnsafeMutableBufferPointer { buffer throws(Errno) in
       var piece = unsafe iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
@@ -150,7 +150,7 @@ extension FileDescriptor {
     from header: inout msghdr, into descriptors: inout FileDescriptorList
   ) -> Bool {
     var closed = false
-    // SAFETY: the kernel wrote the control buffer, and the macros stay within the length it left.
+    // SAFETY (all here): the kernel wrote the control buffer, and the macros stay within the length it left.
     var next = unsafe clinux_cmsg_firsthdr(&header)
     while let control = unsafe next?.assumingMemoryBound(to: cmsghdr.self) {
       if unsafe control.pointee.cmsg_level == SOL_SOCKET

@@ -46,7 +46,10 @@ public final class SharedMapping: Sendable {
   public var length: Int { mapping.length }
 
   /// Where the mapped bytes start. Valid while this object lives.
-  @unsafe public var base: UnsafeMutableRawPointer { unsafe mapping.base }
+  @unsafe public var base: UnsafeMutableRawPointer {
+    // SAFETY: the mapping lives as long as this object, and the caller vouches for that.
+    unsafe mapping.base
+  }
 
   /// Whether a fault was contained: from then on the memory is not the file's any more. Cheap enough
   /// to ask for each request.

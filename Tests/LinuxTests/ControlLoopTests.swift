@@ -43,7 +43,7 @@ import Testing
 
   @Test func epollReportsAHangupUnasked() throws {
     let epoll = try Epoll()
-    let pipe = Pipe()
+    let pipe = try Pipe(nonBlocking: false)
     let reading = try pipe.reading.duplicate()
     try epoll.add(reading.raw, token: 9, interest: [])
     pipe.end()

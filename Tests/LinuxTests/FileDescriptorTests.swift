@@ -8,7 +8,7 @@ import Testing
 @Suite struct FileDescriptorTests {
   @Test func closesWhenTheOwnerLetsGo() throws {
     // Seen from the other end: a number could be taken again at once by a test that runs beside.
-    let pipe = Pipe()
+    let pipe = try Pipe(nonBlocking: false)
     let reading = try pipe.reading.duplicate()
     try reading.setNonBlocking(true)
     #expect(throws: Errno.again) { _ = try reading.read(upTo: 1) }
@@ -18,21 +18,21 @@ import Testing
 
   @Test func writerSeesBrokenPipeOnceTheReaderIsClosed() throws {
     Signal.pipe.ignore()
-    let pipe = Pipe()
+    let pipe = try Pipe(nonBlocking: false)
     let writing = try pipe.writing.duplicate()
     pipe.end()
     #expect(throws: Errno.brokenPipe) { _ = try writing.write([1]) }
   }
 
   @Test func releasedDescriptorStaysOpen() throws {
-    let pipe = Pipe()
+    let pipe = try Pipe(nonBlocking: false)
     let raw = try pipe.writing.duplicate().release()
     #expect(isOpen(raw))
     #expect(try FileDescriptor(owning: raw).write([1, 2]) == 2)
   }
 
   @Test func duplicateIsClosedOnExecAndSharesTheFile() throws {
-    let pipe = Pipe()
+    let pipe = try Pipe(nonBlocking: false)
     let copy = try pipe.writing.duplicate()
     #expect(fcntl(copy.raw, F_GETFD) & FD_CLOEXEC != 0)
     try copy.writeAll([9, 8, 7])
@@ -44,7 +44,7 @@ import Testing
   }
 
   @Test func nonBlockingReadOfNothingSaysAgain() throws {
-    let pipe = Pipe()
+    let pipe = try Pipe(nonBlocking: false)
     try pipe.reading.setNonBlocking(true)
     #expect(throws: Errno.again) { _ = try pipe.reading.read(upTo: 1) }
     try pipe.reading.setNonBlocking(false)
@@ -52,7 +52,7 @@ import Testing
   }
 
   @Test func readStopsAtWhatIsThereAndAtTheEnd() throws {
-    let pipe = Pipe()
+    let pipe = try Pipe(nonBlocking: false)
     try pipe.writing.writeAll([1, 2, 3])
     var bytes: [UInt8] = [0, 0, 0, 0, 77]
     #expect(try pipe.reading.read(into: &bytes) == 3)
@@ -63,7 +63,7 @@ import Testing
   }
 
   @Test func wordTravelsInHostOrderAndAbsenceIsNil() throws {
-    let pipe = Pipe()
+    let pipe = try Pipe(nonBlocking: false)
     try pipe.reading.setNonBlocking(true)
     #expect(try pipe.reading.readWord() == nil)
     try pipe.writing.writeWord(0x0102_0304_0506_0708)
@@ -71,7 +71,7 @@ import Testing
   }
 
   @Test func halfAWordAndAGoneWriterAreConnectionReset() throws {
-    let pipe = Pipe()
+    let pipe = try Pipe(nonBlocking: false)
     try pipe.writing.writeAll([1, 2, 3])
     #expect(throws: Errno.connectionReset) { _ = try pipe.reading.readWord() }
     let reading = try pipe.reading.duplicate()
@@ -80,7 +80,7 @@ import Testing
   }
 
   @Test func wordThatDoesNotFitIsReportedNotThrown() throws {
-    let pipe = Pipe()
+    let pipe = try Pipe(nonBlocking: false)
     try pipe.writing.setNonBlocking(true)
     var written = 0
     while try pipe.writing.writeWord(1) { written += 1 }
@@ -89,7 +89,7 @@ import Testing
   }
 
   @Test func wakeupsOnAPipeAreConsumedTogetherAndItsEndIsSeen() throws {
-    let pipe = Pipe()
+    let pipe = try Pipe(nonBlocking: false)
     try pipe.reading.setNonBlocking(true)
     #expect(try pipe.reading.consumeWakeups() == .none)
     for _ in 0..<16 { try pipe.writing.sendWakeup() }

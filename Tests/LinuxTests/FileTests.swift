@@ -54,7 +54,7 @@ import Testing
     #expect(status.blockSize >= 512)
     #expect(try FileSystem.status(of: directory.path).kind == .directory)
     #expect(try FileSystem.status(of: "/dev/null").kind == .characterDevice)
-    #expect(try Pipe().reading.status().kind == .fifo)
+    #expect(try Pipe(nonBlocking: false).reading.status().kind == .fifo)
     #expect(try EventFD().descriptor.status().kind == .anonymous)
     let other = try FileDescriptor.open(directory.path, [.readWrite, .temporary]).status()
     #expect(other.inode != status.inode)
@@ -120,6 +120,6 @@ import Testing
     #expect(throws: Errno.permission) { try file.truncate(to: 4096) }
     try file.truncate(to: 16384)
     #expect(throws: Errno.permission) { try file.addSeals(.grow) }
-    #expect(throws: Errno.invalidArgument) { _ = try Pipe().reading.seals() }
+    #expect(throws: Errno.invalidArgument) { _ = try Pipe(nonBlocking: false).reading.seals() }
   }
 }

@@ -8,7 +8,7 @@ import Testing
 @Suite struct MessageTests {
   @Test func bytesAndDescriptorsTravelTogether() throws {
     let pair = try UnixSocket.pair()
-    let pipe = Pipe()
+    let pipe = try Pipe(nonBlocking: false)
     let event = try EventFD(initial: 3)
     let sent = try pair.first.sendMessage(
       [1, 2, 3], descriptors: [pipe.reading.raw, event.descriptor.raw])
@@ -50,7 +50,7 @@ import Testing
   @Test(arguments: [17, 18, 100, 253])
   func moreThanFitAreReportedAndNoneLeaks(count: Int) throws {
     let pair = try UnixSocket.pair()
-    let pipe = Pipe()
+    let pipe = try Pipe(nonBlocking: false)
     try sendRaw(pair.first, [Int32](repeating: pipe.writing.raw, count: count))
     try expectTruncation(pair.second)
     // When nobody but the pipe itself had its writing end, the reader sees the end.
@@ -61,7 +61,7 @@ import Testing
 
   @Test func descriptorsThatNobodyTookAreClosed() throws {
     let pair = try UnixSocket.pair()
-    let pipe = Pipe()
+    let pipe = try Pipe(nonBlocking: false)
     _ = try pair.first.sendMessage([1], descriptors: [pipe.writing.raw, pipe.writing.raw])
     try receiveAndForget(pair.second)
     let reading = try pipe.reading.duplicate()
@@ -120,7 +120,7 @@ import Testing
   }
 
   @Test func listThatIsFullClosesWhatItIsGiven() throws {
-    let pipe = Pipe()
+    let pipe = try Pipe(nonBlocking: false)
     let outcome = try fill(pipe.writing)
     #expect(outcome == [Bool](repeating: true, count: 16) + [false])
     let reading = try pipe.reading.duplicate()

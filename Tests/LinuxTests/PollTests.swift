@@ -48,7 +48,7 @@ import Testing
 
   @Test func aPeerThatWentAwayIsSeenWithoutBeingAskedFor() throws {
     var entries: InlineArray<1, PollEntry> = [.ignored]
-    let pipe = Pipe()
+    let pipe = try Pipe(nonBlocking: false)
     let reading = try pipe.reading.duplicate()
     pipe.end()
     entries[0] = PollEntry(fd: reading.raw, events: [])

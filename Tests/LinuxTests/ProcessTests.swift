@@ -57,7 +57,7 @@ import Testing
       var closed: [Int] = []
       for _ in 0..<100 {
         let before = try Process.openDescriptorCount()
-        let pipe = Pipe()
+        let pipe = try Pipe(nonBlocking: false)
         opened.append(try Process.openDescriptorCount() - before)
         pipe.end()
         closed.append(try Process.openDescriptorCount() - before)

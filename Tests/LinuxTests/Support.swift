@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What several of these tests need: a place for files, and a pipe.
+// What several of these tests need: a place for files, and a look at the other end.
 
 import Glibc
 
@@ -36,19 +36,7 @@ struct TemporaryDirectory: ~Copyable {
   }
 }
 
-/// The two ends of a pipe.
-struct Pipe: ~Copyable {
-  let reading: FileDescriptor
-  let writing: FileDescriptor
-
-  init() {
-    var ends: [Int32] = [-1, -1]
-    precondition(unsafe pipe(&ends) == 0)
-    for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-    reading = FileDescriptor(owning: ends[0])
-    writing = FileDescriptor(owning: ends[1])
-  }
-
+extension Pipe {
   /// Closes both ends here.
   consuming func end() {}
 }

@@ -50,7 +50,7 @@ import Testing
   }
 
   @Test func pipeIsNoTerminal() throws {
-    let pipe = Pipe()
+    let pipe = try Pipe(nonBlocking: false)
     let terminal = Terminal(pipe.reading.raw)
     #expect(!terminal.isTerminal)
     #expect(throws: Errno.inappropriateIoctl) { _ = try terminal.settings() }

@@ -32,7 +32,7 @@ private struct Pieces: ~Copyable {
 
 @Suite struct VectoredIOTests {
   @Test func piecesAreReadAndWrittenInOrder() throws {
-    let pipe = Pipe()
+    let pipe = try Pipe(nonBlocking: false)
     let source = Pieces([1, 2, 3, 4, 5])
     let target = Pieces()
     // SAFETY: the pieces live through the calls.

@@ -54,7 +54,7 @@ private struct Token: ~Copyable, Sendable {
   }
 
   @Test func aProcessorThatDoesNotExistIsAnErrorAndTheStateIsDestroyed() throws {
-    let pipe = Pipe()
+    let pipe = try Pipe(nonBlocking: false)
     #expect(throws: Errno.invalidArgument) {
       let writing = try pipe.writing.duplicate()
       try startOnNoProcessor(writing)
