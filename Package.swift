@@ -70,8 +70,15 @@ let package = Package(
       swiftSettings: strict),
 
     .testTarget(name: "LinuxTests", dependencies: ["Linux", "CLinux"], swiftSettings: strict),
+    // The ring's driver, device and reference model in one, fed by tests, proofs and fuzzers.
+    .target(
+      name: "RingHarness", dependencies: ["VirtioRing", "VirtioTesting"],
+      path: "Fuzz/RingHarness", swiftSettings: strict),
+    .executableTarget(
+      name: "ring-model", dependencies: ["RingHarness", "VirtioRing"], path: "Fuzz/ring-model",
+      swiftSettings: strict),
     .testTarget(
-      name: "VirtioRingTests", dependencies: ["VirtioRing", "VirtioTesting"],
+      name: "VirtioRingTests", dependencies: ["VirtioRing", "VirtioTesting", "RingHarness"],
       swiftSettings: strict),
     .testTarget(
       name: "BackendsTests", dependencies: ["Backends", "Linux", "VirtioRing", "VirtioTesting"],
