@@ -21,6 +21,7 @@ struct SharedWindow: @unchecked Sendable {
 
   /// - Parameter address: of `byteCount` mapped bytes, or the window is nil.
   fileprivate init?(address: UInt, byteCount: Int) {
+    // SAFETY: an address becomes a pointer; only `at` follows it.
     guard let base = unsafe UnsafeMutableRawPointer(bitPattern: address), byteCount >= 0 else {
       return nil
     }
