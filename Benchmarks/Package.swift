@@ -13,6 +13,15 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+/// What a load over vhost-user needs.
+let load: [Target.Dependency] = [
+  "Measuring",
+  .product(name: "VirtioRing", package: "lgdev"),
+  .product(name: "VirtioTesting", package: "lgdev"),
+  .product(name: "VhostUserTesting", package: "lgdev"),
+  .product(name: "Backends", package: "lgdev"),
+]
+
 let package = Package(
   name: "Benchmarks",
   dependencies: [.package(name: "lgdev", path: "..")],
@@ -27,6 +36,12 @@ let package = Package(
         .product(name: "VirtioTesting", package: "lgdev"),
       ],
       swiftSettings: strict),
+    .executableTarget(
+      name: "blk-bench", dependencies: load, swiftSettings: strict),
+    .executableTarget(name: "net-bench", dependencies: load, swiftSettings: strict),
+    .target(
+      name: "Measuring",
+      dependencies: [.product(name: "Backends", package: "lgdev")], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

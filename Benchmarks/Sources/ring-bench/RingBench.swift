@@ -22,7 +22,7 @@ struct RingBench {
     guard arguments.count >= 3, let gcc = Yardstick(path: arguments[1]),
       let clang = Yardstick(path: arguments[2])
     else {
-      print("usage: ring-bench GCC.so CLANG.so [--json]   (see Benchmarks/run.sh)")
+      print("usage: ring-bench GCC.so CLANG.so [--json]   (see Benchmarks/ring.sh)")
       exit(2)
     }
     let asJSON = arguments.contains("--json")
