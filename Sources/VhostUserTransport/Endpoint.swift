@@ -33,6 +33,7 @@ final class Endpoint {
   /// There will be no more front-end.
   private(set) var isDone = false
   private var lifeLines = LineLimiter()
+  private var errorLines = LineLimiter()
   private var faultLines = LineLimiter()
   private var refusalLines = LineLimiter()
 
@@ -142,7 +143,7 @@ final class Endpoint {
       }
     } catch {
       idleUntil = MonotonicClock.nanoseconds + Self.retryInterval
-      lifeLines.log(.warning, "\(device.name): no front-end: \(error)", to: logger)
+      errorLines.log(.warning, "\(device.name): no front-end: \(error)", to: logger)
     }
   }
 
@@ -187,14 +188,14 @@ final class Endpoint {
   private func end(_ reason: SessionError) {
     guard let connection else { return }
     reportFaults(of: connection.session)
-    connection.session.end()
-    self.connection = nil
     if case .hangup = reason {
       lifeLines.log(.info, "\(device.name): \(reason)", to: logger)
     } else {
       statistics.errors += 1
-      lifeLines.log(.error, "\(device.name): connection dropped: \(reason)", to: logger)
+      errorLines.log(.error, "\(device.name): connection dropped: \(reason)", to: logger)
     }
+    connection.session.end()
+    self.connection = nil
     isDone = once
     switch location {
     case .listen: break

@@ -41,6 +41,10 @@ extension FrontEndRequest {
     guard payloadByteCount == nil || payload.count == payloadByteCount else {
       throw .badPayload(self, byteCount: payload.count)
     }
+    // At least the count and one region; the table's own decoding finds out more.
+    guard self != .setMemoryTable || payload.count >= 8 + RegionDescription.byteCount else {
+      throw .badPayload(self, byteCount: payload.count)
+    }
     guard descriptorCounts.contains(descriptorCount) else {
       throw .badDescriptorCount(self, count: descriptorCount)
     }

@@ -146,12 +146,12 @@ extension Session {
 
   /// Starts every ring that can run, after each request.
   func reconcile() {
-    applyFeatures()
     for ring in rings where !ring.isRunning && canRun(ring) { start(ring) }
   }
 
   private func start(_ ring: Vring) {
     guard let size = ring.size, let address = ring.address, let guest = memory.guest else { return }
+    if !rings.contains(where: \.isRunning) { applyFeatures() }
     do {
       let configuration = try configuration(of: ring, size: size, address: address)
       try start(ring, try Virtqueue(configuration, memory: guest))
@@ -167,7 +167,6 @@ extension Session {
   private func configuration(
     of ring: Vring, size: UInt16, address: VringAddress
   ) throws(RingError) -> QueueConfiguration {
-    let features = effectiveFeatures
     let isPacked = features.contains(.packedRing)
     guard let layout = memory.layout(address, isPacked: isPacked) else {
       throw .ringOutsideMemory

@@ -39,10 +39,12 @@ final class Session {
   private let inbox: EventInbox
   let rings: [Vring]
 
-  /// What the driver accepted, without the protocol's own bit.
+  /// What the driver accepted last, without the protocol's own bit.
+  private var acceptedFeatures: Features = []
+  /// What rings go by: what the device was told.
   private(set) var features: Features = []
-  /// What the device was told of that.
-  private var appliedFeatures: Features?
+  /// Whether the device knows `features`: not before the driver has accepted any, nor after a reset.
+  private var deviceKnowsFeatures = false
   /// Whether VHOST_USER_F_PROTOCOL_FEATURES was accepted: then rings start disabled.
   private(set) var ringsStartDisabled = false
   private(set) var protocolFeatures: ProtocolFeatures = []
@@ -69,7 +71,7 @@ final class Session {
 
   private func forgetDriver() {
     device.reset()
-    appliedFeatures = nil
+    deviceKnowsFeatures = false
     status = 0
   }
 
@@ -224,19 +226,18 @@ extension Session {
   private func setFeatures(_ bits: UInt64) throws(SessionError) {
     let known = device.offeredFeatures.union(Self.alwaysServed).rawValue | protocolFeaturesBit
     guard bits & ~known == 0 else { throw .featuresNotOffered(bits & ~known) }
-    features = Features(rawValue: bits & ~protocolFeaturesBit)
+    acceptedFeatures = Features(rawValue: bits & ~protocolFeaturesBit)
     ringsStartDisabled = bits & protocolFeaturesBit != 0
+    if !rings.contains(where: \.isRunning) { applyFeatures() }
   }
 
-  /// Tells the device what the driver accepted, unless a ring runs with something else.
+  /// Tells the device what the driver accepted, if that is new to it. - Precondition: no ring runs.
   func applyFeatures() {
-    guard appliedFeatures != features, !rings.contains(where: \.isRunning) else { return }
+    guard !deviceKnowsFeatures || features != acceptedFeatures else { return }
+    features = acceptedFeatures
+    deviceKnowsFeatures = true
     device.driverAccepted(features)
-    appliedFeatures = features
   }
-
-  /// What running rings go by.
-  var effectiveFeatures: Features { appliedFeatures ?? features }
 
   private func setProtocolFeatures(_ bits: UInt64) throws(SessionError) {
     let chosen = ProtocolFeatures(rawValue: bits)

@@ -14,13 +14,20 @@ final class EchoDevice: Device {
   let configurationChange = ChangeSignal()
   let statistics: [QueueStatistics]
 
-  struct Record: Sendable {
+  private struct Record: Sendable {
     var configuration: [UInt8] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
     var accepted: [Features] = []
     var resets = 0
     var starts = 0
   }
-  let record = Mutex(Record())
+  private let record = Mutex(Record())
+
+  /// What the driver accepted, each time that the device was told.
+  var accepted: [Features] { record.withLock { $0.accepted } }
+  /// How often the device was reset.
+  var resets: Int { record.withLock { $0.resets } }
+  /// How often one of its queues was started.
+  var starts: Int { record.withLock { $0.starts } }
 
   init(queues: Int = 2, features: Features = .allRing) {
     offeredFeatures = features

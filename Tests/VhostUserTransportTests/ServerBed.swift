@@ -20,7 +20,10 @@ final class LogLines: Sendable {
 
   func append(_ line: String) { lines.withLock { $0.append(line) } }
 
-  func contains(_ text: String) -> Bool { all.contains { $0.contains(text) } }
+  /// Whether a line says this, now or soon: a line can be later than what it is about.
+  func contains(_ text: String) -> Bool {
+    eventually { all.contains { $0.contains(text) } }
+  }
 
   var logger: Logger { Logger(label: "test") { _ in Handler(lines: self) } }
 
@@ -163,31 +166,89 @@ extension CurrentThread {
   }
 }
 
+/// A descriptor that can be optional in a class.
+private final class Wire {
+  let descriptor: FileDescriptor
+
+  init(_ descriptor: consuming FileDescriptor) { self.descriptor = descriptor }
+}
+
 /// A front-end with a ring of an echo device. A class, so that `#expect` can take calls of it.
 final class EchoClient {
   let frontEnd: FrontEnd
-  private(set) var ring: FrontEndRing
+  var ring: FrontEndRing
+  /// What is woken and waited for in place of the ring's own eventfds.
+  private var kick: Wire?
+  private var call: Wire?
 
   /// Brings a ring up.
-  init(_ frontEnd: FrontEnd, _ features: Features = .allRing, queue: Int = 0) throws {
+  init(
+    _ frontEnd: FrontEnd, _ features: Features = .allRing, queue: Int = 0, base: UInt32? = nil
+  ) throws {
     self.frontEnd = frontEnd
-    ring = try frontEnd.bringUp(features, queue: queue)
+    try frontEnd.negotiate(features)
+    try frontEnd.shareMemory()
+    ring = try frontEnd.makeRing(queue, size: 64)
+    try frontEnd.startRing(ring, base: base)
+  }
+
+  /// Kicks go to this descriptor.
+  func kicksThrough(_ descriptor: consuming FileDescriptor) {
+    kick = Wire(descriptor)
+  }
+
+  /// Calls come through this descriptor.
+  func callsThrough(_ descriptor: consuming FileDescriptor) {
+    call = Wire(descriptor)
   }
 
   /// Sends bytes through the ring. - Returns: what came back.
   func echo(_ bytes: [UInt8]) throws -> [UInt8] {
-    let memory = frontEnd.memory.memory
+    let target = try offer(bytes)
+    try kick?.descriptor.sendWakeup()
+    let used: UsedChain
+    if call != nil {
+      used = try collectThroughDescriptor()
+    } else {
+      used = try ring.collect()
+    }
+    return frontEnd.memory.memory.bytes(at: target, count: Int(used.written))
+  }
+
+  /// Sends bytes through the ring and never looks at the call.
+  func echoPolling(_ bytes: [UInt8]) throws {
+    _ = try offer(bytes)
+    _ = ring.driver.allowCalls()
+    guard try eventually({ try ring.driver.collect() != nil }) else {
+      throw FrontEndError.timeout
+    }
+  }
+
+  /// - Returns: where the answer will be.
+  private func offer(_ bytes: [UInt8]) throws -> UInt64 {
+    // One request at a time: the addresses are used again.
     let space = frontEnd.space
     defer { frontEnd.space = space }
     let source = frontEnd.space.take(UInt64(bytes.count))
     let target = frontEnd.space.take(UInt64(bytes.count))
-    memory.write(bytes, at: source)
+    frontEnd.memory.memory.write(bytes, at: source)
     guard
       ring.offer([
         .readable(source, UInt32(bytes.count)), .writable(target, UInt32(bytes.count)),
       ])
     else { throw FrontEndError.badRing }
-    let used = try ring.collect()
-    return memory.bytes(at: target, count: Int(used.written))
+    return target
+  }
+
+  private func collectThroughDescriptor() throws -> UsedChain {
+    while true {
+      if let used = try ring.driver.collect() { return used }
+      if ring.driver.allowCalls() { continue }
+      guard let call else { throw FrontEndError.closed }
+      let found = try Poll.wait(
+        for: .readable, on: call.descriptor, timeout: ring.patience)
+      guard !found.isEmpty else { throw FrontEndError.timeout }
+      _ = try call.descriptor.consumeWakeups()
+    }
   }
 }
