@@ -190,12 +190,12 @@ import VirtioTesting
   func overPipes(_ features: Features) throws {
     let bed = try ServerBed([EchoDevice()])
     let client = try EchoClient(try bed.frontEnd(), features)
-    let call = try Pipe()
-    let kick = try Pipe()
-    try client.frontEnd.tell(.setVringCall, FrontEnd.bytes(0), descriptors: [call.writer.raw])
-    try client.frontEnd.tell(.setVringKick, FrontEnd.bytes(0), descriptors: [kick.reader.raw])
-    client.callsThrough(try call.reader.duplicate())
-    client.kicksThrough(try kick.writer.duplicate())
+    let call = try Pipe(nonBlocking: false)
+    let kick = try Pipe(nonBlocking: false)
+    try client.frontEnd.tell(.setVringCall, FrontEnd.bytes(0), descriptors: [call.writing.raw])
+    try client.frontEnd.tell(.setVringKick, FrontEnd.bytes(0), descriptors: [kick.reading.raw])
+    client.callsThrough(try call.reading.duplicate())
+    client.kicksThrough(try kick.writing.duplicate())
     for byte: UInt8 in 0..<100 { #expect(try client.echo([byte]) == [byte]) }
   }
 
