@@ -94,7 +94,7 @@ let package = Package(
     .testTarget(
       name: "LgdevTests",
       dependencies: [
-        "lgdev",
+        "lgdev", "Backends",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Backends
+
 /// What `--block` asks for: `path=disk.img[,serial=D1][,ro][,engine=…][,cache=…][,queues=N]…`.
 struct BlockArgument: Equatable {
-  enum Engine: String, CaseIterable { case auto, uring, threads }
-  enum Cache: String, CaseIterable { case writeback, none }
-
   /// The socket's name, where the user chose it.
   var id: String?
   /// A raw image or a block device.
@@ -12,8 +11,8 @@ struct BlockArgument: Equatable {
   /// What GET_ID answers, at most 20 bytes (virtio 1.3, 5.2.6).
   var serial: String?
   var isReadOnly = false
-  var engine = Engine.auto
-  var cache = Cache.writeback
+  var engine = BlockOptions.Engine.auto
+  var cache = BlockOptions.Cache.writeback
   var queues = 1
   /// The logical block size in bytes.
   var blockSize = 512
@@ -29,13 +28,15 @@ struct BlockArgument: Equatable {
       throw reader.error(at: 1, "the image is missing; write path=disk.img")
     }
     self.path = path
-    serial = try reader.value("serial", "1 to 20 ASCII characters") {
-      $0.utf8.count <= 20 && $0.utf8.allSatisfy { (0x20...0x7e).contains($0) } ? $0 : nil
+    let limit = BlockOptions.serialByteCount
+    serial = try reader.value("serial", "1 to \(limit) ASCII characters") { serial in
+      let isPrintable = serial.utf8.allSatisfy { (0x20...0x7e).contains($0) }
+      return isPrintable && serial.utf8.count <= limit ? serial : nil
     }
     isReadOnly = try reader.flag("ro")
     engine = try reader.choice("engine") ?? .auto
     cache = try reader.choice("cache") ?? .writeback
-    queues = try reader.integer("queues", in: 1...64) ?? 1
+    queues = try reader.integer("queues", in: 1...BlockOptions.maximumQueueCount) ?? 1
     blockSize =
       try reader.value("blocksize", "512 or 4096") {
         $0 == "512" ? 512 : $0 == "4096" ? 4096 : nil

@@ -122,7 +122,6 @@ struct Serve: ParsableCommand {
   var printCapabilities = false
 
   func run() throws {
-    let plan = try ServePlan(self)
-    _ = plan
+    try Daemon.run(ServePlan(self))
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Backends
 import Testing
 
 @testable import lgdev
@@ -33,7 +34,7 @@ private func trouble(
     #expect(try !reader.flag("off"))
     #expect(try !reader.flag("absent"))
     #expect(try reader.integer("n", in: 1...20) == 17)
-    #expect(try reader.choice("w", as: BlockArgument.Cache.self) == BlockArgument.Cache.none)
+    #expect(try reader.choice("w", as: BlockOptions.Cache.self) == BlockOptions.Cache.none)
     #expect(try reader.string("absent") == nil)
     try reader.finish()
   }
@@ -99,7 +100,7 @@ private func trouble(
     let found = try #require(
       trouble { () throws(DeviceStringError) in
         var reader = try reader("engine=aio")
-        _ = try reader.choice("engine", as: BlockArgument.Engine.self)
+        _ = try reader.choice("engine", as: BlockOptions.Engine.self)
       })
     #expect(found == (8, "'aio' is not one of auto, uring, threads"))
   }

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Daemon: the life of `lgdev serve`.
+//
+//     look (Preflight) -> make devices -> make sockets -> write the pid file -> serve -> undo
+//
+// Whatever fails on the way, what was made before is undone. Devices whose making leaves no trace on
+// the host, and fails most often, come first: a locked image is found before a tap is made.
+
+import Backends
+import Linux
+import Logging
+import VhostUserTransport
+
+enum Daemon {
+  /// What ends the program in good order.
+  private static let endSignals: SignalSet = [.terminate, .interrupt, .hangup]
+
+  /// Serves the devices of a plan until a signal comes or, with `--once`, the front-ends have gone.
+  static func run(_ plan: ServePlan) throws(HostError) {
+    let access = try Preflight.check(plan)
+    let logger = Logger(label: "lgdev") { _ in StandardErrorLog(level: plan.logLevel) }
+    // Before any thread is started, so that no thread takes these signals.
+    let signals = try takeSignals()
+    let server = try makeServer(plan, logger)
+    // The signal is left where it is: one is enough.
+    server.watch(signals.descriptor.raw) { [unowned server] in server.requestStop() }
+    defer { server.shutdown() }
+
+    let devices = try makeDevices(of: plan, logger: logger)
+    for (entry, made) in zip(plan.entries, devices) {
+      do throws(DeviceError) {
+        try server.add(made.device, at: entry.endpoint.location(access))
+      } catch {
+        throw HostError("\(entry.name): \(error)")
+      }
+    }
+    // It names this process until this function returns.
+    let pidFile: PidFile? =
+      if let path = plan.pidfile { try PidFile(path) } else { nil }
+    defer { _ = pidFile }
+    for (entry, made) in zip(plan.entries, devices) {
+      logger.info("\(entry.name): \(entry.endpoint) (\(made.summary))")
+    }
+    do throws(Errno) {
+      try server.run()
+    } catch {
+      throw HostError("the control thread cannot wait: \(error)")
+    }
+  }
+
+  private static func takeSignals() throws(HostError) -> SignalFD {
+    do throws(Errno) { return try SignalFD(endSignals) } catch {
+      throw HostError("the system gives no signalfd: \(error)")
+    }
+  }
+
+  private static func makeServer(
+    _ plan: ServePlan, _ logger: Logger
+  ) throws(HostError) -> VhostUserServer {
+    do throws(Errno) { return try VhostUserServer(logger: logger, once: plan.isOnce) } catch {
+      throw HostError("the system gives no eventfd: \(error)")
+    }
+  }
+
+  /// Makes the devices, the harmless ones first. - Returns: them in the plan's order.
+  private static func makeDevices(
+    of plan: ServePlan, logger: Logger
+  ) throws(HostError) -> [MadeDevice] {
+    var made: [Int: MadeDevice] = [:]
+    for type in [DeviceType.block, .rng, .net, .console] {
+      for (index, entry) in plan.entries.enumerated() where entry.device.type == type {
+        made[index] = try MadeDevice(entry, logger: logger)
+      }
+    }
+    return plan.entries.indices.compactMap { made[$0] }
+  }
+}
+
+extension ServePlan.Endpoint: CustomStringConvertible {
+  /// The place in the transport's terms.
+  func location(_ access: SocketAccess) -> FrontEndLocation {
+    switch self {
+    case .listen(let path): .listen(path, access)
+    case .connect(let path): .connect(path)
+    case .inherited(let descriptor): .descriptor(descriptor)
+    }
+  }
+
+  /// What a device does there.
+  var description: String {
+    switch self {
+    case .listen(let path): "listening on \(path)"
+    case .connect(let path): "connecting to \(path)"
+    case .inherited(let descriptor): "serving descriptor \(descriptor)"
+    }
+  }
+}

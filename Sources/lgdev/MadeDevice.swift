@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// MadeDevice: a device of the command line turned into one that can be served.
+
+import Backends
+import Linux
+import Logging
+
+/// A device, and what is said of it when it is served.
+struct MadeDevice {
+  let device: any Device
+  /// What it stands on, in a few words: `disk.img, 64 MiB, io_uring, writeback`.
+  let summary: String
+
+  /// Makes a device and everything on the host that belongs to it.
+  init(_ entry: ServePlan.Entry, logger: Logger) throws(HostError) {
+    let report: @Sendable (String) -> Void = { line in logger.warning("\(line)") }
+    do throws(DeviceError) {
+      switch entry.device {
+      case .block(let argument):
+        self = try .init(block: argument, name: entry.name, logger: logger, report: report)
+      case .rng(let argument):
+        self = try .init(rng: argument, name: entry.name, report: report)
+      default:
+        throw DeviceError("serve \(entry.name)", "not built yet")
+      }
+    } catch {
+      throw HostError("\(entry.name): \(error)")
+    }
+  }
+
+  private init(device: any Device, summary: [String?]) {
+    self.device = device
+    self.summary = summary.compactMap { $0 }.joined(separator: ", ")
+  }
+
+  private init(
+    block argument: BlockArgument, name: String, logger: Logger,
+    report: @escaping @Sendable (String) -> Void
+  ) throws(DeviceError) {
+    var options = BlockOptions(path: argument.path)
+    options.serial = argument.serial ?? ""
+    options.isReadOnly = argument.isReadOnly
+    options.engine = argument.engine
+    options.cache = argument.cache
+    options.queueCount = argument.queues
+    options.blockSize = argument.blockSize
+    options.onTrouble = report
+    let disk = try BlockDevice(name: name, options: options)
+    if let note = disk.engineNote { logger.notice("\(name): \(note)") }
+    self.init(
+      device: disk,
+      summary: [
+        argument.path, byteCountText(disk.byteCount), disk.engineName,
+        argument.cache == .none ? "no cache" : argument.cache.rawValue,
+        argument.isReadOnly ? "read-only" : nil,
+      ])
+  }
+
+  private init(
+    rng argument: RngArgument, name: String, report: @escaping @Sendable (String) -> Void
+  ) throws(DeviceError) {
+    var options = RngOptions()
+    if let source = argument.source { options.source = .file(source) }
+    options.onTrouble = report
+    self.init(
+      device: try RngDevice(name: name, options: options),
+      summary: [argument.source ?? "getrandom"])
+  }
+}
+
+/// A size in the largest unit that leaves something before the point: `64 MiB`, `1.5 GiB`.
+func byteCountText(_ count: UInt64) -> String {
+  var unit: UInt64 = 1
+  var names = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"][...]
+  while names.count > 1, count / unit >= 1024 {
+    unit *= 1024
+    names.removeFirst()
+  }
+  // Rounded down: a size should not look larger than it is.
+  let tenths = count % unit * 10 / unit
+  return "\(count / unit)\(tenths == 0 ? "" : ".\(tenths)") \(names.first ?? "")"
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Logging
+
+/// Writes log lines to standard error: `block0: listening on …`, `warning: block0: …`.
+struct StandardErrorLog: LogHandler {
+  var logLevel: Logger.Level
+  var metadata: Logger.Metadata = [:]
+
+  init(level: Logger.Level) { logLevel = level }
+
+  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
+  }
+
+  func log(event: LogEvent) {
+    // What is told as a matter of course needs no label.
+    let label = event.level == .info || event.level == .notice ? "" : "\(event.level): "
+    let metadata = event.metadata ?? [:]
+    let all = self.metadata.merging(metadata) { _, new in new }
+    let suffix = all.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
+    StandardError.print("\(label)\(event.message)\(suffix)")
+  }
+}
