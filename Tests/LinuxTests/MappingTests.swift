@@ -147,6 +147,23 @@ private func contained(_ file: borrowing FileDescriptor, _ length: Int) throws -
     }
   }
 
+  @Test func tableThatIsFullIsAnErrorUntilAPlaceIsFree() async {
+    // In a process of its own: the table is everybody's.
+    await #expect(processExitsWith: .success) {
+      let file = try Memfd.create(name: "many", size: 4096)
+      var mappings: [SharedMapping] = []
+      for _ in 0..<4096 { mappings.append(try contained(file, 4096)) }
+      #expect(throws: Errno.noSpace) { _ = try contained(file, 4096) }
+      mappings.removeLast()
+      mappings.append(try contained(file, 4096))
+      // The last place is contained as the first one is.
+      try file.truncate(to: 0)
+      #expect(touch(mappings[4095].address) == 0)
+      #expect(mappings[4095].isPoisoned)
+      #expect(!mappings[0].isPoisoned)
+    }
+  }
+
   @Test func systemCallOnACutMappingFailsAndDoesNotFault() throws {
     let file = try Memfd.create(name: "efault", size: 4096)
     let mapping = try contained(file, 4096)

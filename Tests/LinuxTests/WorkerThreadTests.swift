@@ -66,6 +66,14 @@ private struct Token: ~Copyable, Sendable {
     #expect(throws: Errno.invalidArgument) { try CurrentThread.setProcessors([]) }
   }
 
+  @Test func workerThatIsDroppedStopsADebugBuildAndRunsOnInARelease() async {
+    #if DEBUG
+      await #expect(processExitsWith: .failure) { try dropWorker() }
+    #else
+      await #expect(processExitsWith: .success) { try dropWorker() }
+    #endif
+  }
+
   @Test func manyThreadsComeAndGo() throws {
     for round in 0..<200 {
       let worker = try WorkerThread<Int>.start(name: "round", state: round) { $0 * 2 }
@@ -79,4 +87,18 @@ private func startOnNoProcessor(_ state: consuming FileDescriptor) throws {
     0
   }
   _ = worker.join()
+}
+
+/// Starts a worker and forgets it; returns when the worker has done its work all the same.
+private func dropWorker() throws {
+  let done = try EventFD(nonBlocking: false)
+  try startAndForget(EventFD(adopting: done.descriptor.duplicate()))
+  done.drain()
+}
+
+private func startAndForget(_ done: consuming EventFD) throws {
+  _ = try WorkerThread<Int>.start(name: "dropped", state: done) { done in
+    done.signal()
+    return 0
+  }
 }
