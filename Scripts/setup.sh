@@ -10,7 +10,8 @@ cd "$(dirname "$0")/.."
 #   gcc, libc6-dev, pkg-config, liburing-dev  the C wrappers, io_uring
 #   python3                                   the scripts, the beds
 #   valgrind                                  the count of runtime calls per chain
-packages="gcc libc6-dev liburing-dev pkg-config python3 valgrind"
+#   qemu-utils, qemu-system-x86               the other side of image locks
+packages="gcc libc6-dev liburing-dev pkg-config python3 qemu-system-x86 qemu-utils valgrind"
 
 wanted=6.3
 # Found first: it is the one thing that no package brings.

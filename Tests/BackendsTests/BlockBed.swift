@@ -76,11 +76,13 @@ final class BlockBed {
   /// - Parameter accepted: what the driver settles on; nil leaves the device as it is.
   init(
     _ device: any Device, index: Int = 0, _ format: QueueFormat = .split, size: UInt16 = 16,
-    ring: Features = [.indirectDescriptors, .eventIndex], accepted: Features? = BlockBed.modern
+    ring: Features = [.indirectDescriptors, .eventIndex], accepted: Features? = BlockBed.modern,
+    started: Bool = true
   ) throws {
     self.device = device
     if let accepted { device.driverAccepted(accepted) }
-    queue = try QueueBed(device, index: index, format, size: size, features: ring)
+    queue = try QueueBed(
+      device, index: index, format, size: size, features: ring, started: started)
     header = queue.space.take(64, alignment: 4096)
     data = queue.space.take(UInt64(Self.dataByteCount), alignment: 4096)
     status = queue.space.take(64, alignment: 64)
@@ -135,6 +137,12 @@ final class BlockBed {
   func flush() throws -> BlockAnswer { try request(BlockType.flush) }
 
   func stop() { queue.stop() }
+
+  /// How many chains the disk has shown as used. - Precondition: a split ring.
+  var usedCount: Int {
+    guard case .split(_, _, let used) = queue.plan.layout else { preconditionFailure("not split") }
+    return Int(memory.load(UInt16.self, at: used + 2))
+  }
 }
 
 /// Bytes that differ from sector to sector and from byte to byte.

@@ -24,6 +24,8 @@ final class QueueBed {
   let device: any Device
   let index: Int
   let memory: TestMemory
+  /// Where the ring is.
+  let plan: RingPlan
   /// Guest addresses for buffers, which nothing else uses.
   var space: GuestSpace
   private var driver: Driver
@@ -49,7 +51,6 @@ final class QueueBed {
     memory = TestMemory(byteCount: ringBytes + byteCount)
     space = GuestSpace(0..<ringBytes + byteCount)
     var features = features.union(.version1)
-    let plan: RingPlan
     switch format {
     case .split: plan = .split(size: size, in: &space, indirectCapacity: 16)
     case .packed:

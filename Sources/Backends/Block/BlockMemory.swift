@@ -17,6 +17,7 @@ struct SlotPool<Element: ~Copyable & Sendable>: ~Copyable, @unchecked Sendable {
 
   init(count: Int, _ make: () -> Element) {
     self.count = count
+    // SAFETY: a fresh block, kept and not yet followed.
     unsafe base = .allocate(capacity: max(1, count))
     for index in 0..<count {
       // SAFETY: index < count, the capacity.
@@ -51,9 +52,9 @@ extension SegmentWindow {
   /// Whether each selected piece starts and ends at a multiple of `alignment`, a power of two.
   borrowing func isAligned(to alignment: Int) -> Bool {
     let mask = UInt(alignment) &- 1
+    // SAFETY: the list is not kept, and addresses are looked at, not followed.
     let pieces = unsafe vectors
     for index in 0..<pieces.count {
-      // SAFETY: index is within the list; addresses and lengths are looked at, not followed.
       let address = unsafe UInt(bitPattern: pieces[index].iov_base)
       guard unsafe (address | UInt(pieces[index].iov_len)) & mask == 0 else { return false }
     }
@@ -66,13 +67,15 @@ extension SegmentWindow {
 struct BounceBuffer: ~Copyable, @unchecked Sendable {
   // Sendable because it is not copyable, as above.
   private let base: UnsafeMutableRawPointer
-  private static let byteCount = 256 * 1024
+  private let byteCount: Int
   private static let alignment = 4096
 
-  init() {
-    unsafe base = .allocate(byteCount: Self.byteCount, alignment: Self.alignment)
-    // SAFETY: all of the fresh block.
-    unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: Self.byteCount)
+  /// - Parameter byteCount: the most bytes of one transfer: a multiple of every alignment.
+  init(byteCount: Int = 256 * 1024) {
+    self.byteCount = byteCount
+    // SAFETY: a fresh block, of which all is initialised.
+    unsafe base = .allocate(byteCount: byteCount, alignment: Self.alignment)
+    unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
   }
 
   deinit { unsafe base.deallocate() }
@@ -81,7 +84,7 @@ struct BounceBuffer: ~Copyable, @unchecked Sendable {
   borrowing func read(
     _ window: borrowing SegmentWindow, from descriptor: borrowing FileDescriptor, at offset: Int
   ) throws(Errno) -> Int {
-    let count = min(window.byteCount, Self.byteCount)
+    let count = min(window.byteCount, byteCount)
     // SAFETY: count is at most the buffer's size.
     let done = try systemCall(retryOnInterrupt: true) {
       unsafe pread(descriptor.raw, base, count, offset)
@@ -96,7 +99,7 @@ struct BounceBuffer: ~Copyable, @unchecked Sendable {
   borrowing func write(
     _ window: borrowing SegmentWindow, to descriptor: borrowing FileDescriptor, at offset: Int
   ) throws(Errno) -> Int {
-    let count = unsafe copy(min(window.byteCount, Self.byteCount), window) { piece, buffer, count in
+    let count = unsafe copy(min(window.byteCount, byteCount), window) { piece, buffer, count in
       // SAFETY: both have `count` bytes, see `copy`.
       unsafe memcpy(buffer, piece, count)
     }
@@ -115,6 +118,7 @@ struct BounceBuffer: ~Copyable, @unchecked Sendable {
     _ move: (UnsafeMutableRawPointer, UnsafeMutableRawPointer, Int) -> Void
   ) -> Int {
     var done = 0
+    // SAFETY: the list is not kept.
     let pieces = unsafe window.vectors
     for index in 0..<pieces.count where done < limit {
       // SAFETY: index is within the list; the pieces were validated when their chain was popped, and

@@ -40,6 +40,7 @@ struct IOUring: ~Copyable, BlockRing, @unchecked Sendable {
   ///   kernel refuses.
   init(entries: UInt32, descriptor: Int32) throws(Errno) {
     let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
+    // SAFETY: freshly allocated.
     unsafe ring.initialize(to: io_uring())
     do throws(Errno) {
       // SAFETY: freshly allocated; after a failure nothing uses it.

@@ -44,9 +44,9 @@ struct ThreadEngine<File: BlockFile & ~Copyable>: ~Copyable, QueueBody {
     let request = BlockRequest(chain, state)
     let status = execute(request)
     if status != .ok { statistics.countError() }
+    statistics.countServed(chains: 1, bytes: status == .ok ? request.byteCount : 0)
     let written = request.answer(status, chain)
     queue.push(chain, written: written)
-    statistics.countServed(chains: 1, bytes: status == .ok ? request.byteCount : 0)
   }
 
   private mutating func execute(_ request: BlockRequest) -> BlockStatus {

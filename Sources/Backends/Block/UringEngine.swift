@@ -222,10 +222,10 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
   /// Shows the driver what this turn has finished, and calls it.
   private mutating func giveBack(_ queue: inout Virtqueue, _ port: borrowing QueuePort) {
     guard turn.served > 0 else { return }
-    queue.publish()
-    port.call(&queue)
     port.statistics.countServed(chains: turn.served, bytes: turn.bytes)
     for _ in 0..<turn.errors { port.statistics.countError() }
+    queue.publish()
+    port.call(&queue)
   }
 
   // MARK: Transfers

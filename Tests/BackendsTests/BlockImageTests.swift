@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Linux
+import Testing
+
+@testable import Backends
+
+@Suite("An image")
+struct BlockImageTests {
+  private func refusal(_ options: BlockOptions) throws -> String {
+    let error = #expect(throws: DeviceError.self) {
+      try BlockDevice(name: "block0", options: options)
+    }
+    let line = try #require(error).description
+    #expect(!line.contains("\n"))
+    return line
+  }
+
+  @Test("that is missing, a directory, or no disk at all is refused by name")
+  func kinds() throws {
+    let directory = try TestDirectory()
+    let missing = directory.path("none.img")
+    #expect(
+      try refusal(BlockOptions(path: missing))
+        == "cannot serve image \(missing): No such file or directory")
+    #expect(
+      try refusal(BlockOptions(path: directory.path))
+        == "cannot serve image \(directory.path): it is a directory")
+    var readOnly = BlockOptions(path: directory.path)
+    readOnly.isReadOnly = true
+    #expect(try refusal(readOnly).hasSuffix("neither a regular file nor a block device"))
+    #expect(
+      try refusal(BlockOptions(path: "/dev/null"))
+        .hasSuffix("neither a regular file nor a block device"))
+    // Opening it must not wait for a writer.
+    var pipe = BlockOptions(path: try directory.makeFIFO("pipe"))
+    #expect(try refusal(pipe).hasSuffix("neither a regular file nor a block device"))
+    pipe.isReadOnly = true
+    #expect(try refusal(pipe).hasSuffix("neither a regular file nor a block device"))
+  }
+
+  @Test("shorter than a block is refused", arguments: [0, 1, 511])
+  func short(byteCount: Int) throws {
+    let image = try TestImage(byteCount: byteCount)
+    #expect(
+      try refusal(image.options).hasSuffix("it has \(byteCount) bytes, less than a block of 512"))
+  }
+
+  @Test("is refused with options that make no sense")
+  func options() throws {
+    let image = try TestImage(byteCount: 4096)
+    var options = image.options
+    options.serial = "123456789012345678901"
+    #expect(try refusal(options).contains("longer than 20 bytes"))
+    options = image.options
+    options.blockSize = 1024
+    #expect(try refusal(options).contains("block size 1024 is neither 512 nor 4096"))
+    options = image.options
+    options.queueCount = 0
+    #expect(try refusal(options).contains("0 queues: give 1 to 256"))
+    options.queueCount = 2
+    options.isLegacy = true
+    #expect(try refusal(options).contains("one queue only"))
+    #expect(try refusal(BlockOptions(path: "")).contains("no path"))
+  }
+
+  @Test("of another format is served as the raw bytes that it has")
+  func neverProbed() throws {
+    // The magic number of a qcow2 image.
+    let image = try TestImage([0x51, 0x46, 0x49, 0xfb] + pattern(4092))
+    let bed = try BlockBed(try BlockDevice(name: "block0", options: image.options))
+    #expect(try bed.read(0, 512).data.prefix(4) == [0x51, 0x46, 0x49, 0xfb])
+  }
+
+  @Test("on a block device is served", arguments: BlockOptions.Cache.allCases)
+  func blockDevice(cache: BlockOptions.Cache) throws {
+    let image = try TestImage(pattern(1 << 16))
+    let made = try Command("losetup", ["-f", "--show", image.path]).run()
+    let path = String(decoding: made.output.dropLast(), as: UTF8.self)
+    try #require(made.code == 0 && path.hasPrefix("/dev/loop"), "\(made)")
+    defer { _ = try? Command("losetup", ["-d", path]).run() }
+    var options = BlockOptions(path: path)
+    options.cache = cache
+    let device = try BlockDevice(name: "block0", options: options)
+    #expect(device.byteCount == 1 << 16)
+    let bed = try BlockBed(device)
+    #expect(try bed.read(8, 4096).data == Array(pattern(1 << 16)[4096..<8192]))
+    #expect(try bed.write(8, pattern(4096, seed: 7)).status == 0)
+    #expect(try bed.flush().status == 0)
+    #expect(try image.bytes(at: 4096, count: 4096) == pattern(4096, seed: 7))
+  }
+
+  @Test("without direct I/O is refused with cache=none, and told what to do")
+  func noDirect() throws {
+    // sysfs has no direct I/O. Its files say that they have a page.
+    var options = BlockOptions(path: "/sys/kernel/uevent_seqnum")
+    options.isReadOnly = true
+    _ = try BlockDevice(name: "block0", options: options)
+    options.cache = .none
+    #expect(
+      try refusal(options).hasSuffix("its file system has no direct I/O; use cache=writeback"))
+  }
+}

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// BlockRecorder: what an engine does to an image, in order, and what it is made to meet there.
+//
+// RecordingFile stands between the thread engine and the image; ScriptedRing stands in io_uring's place: it
+// completes requests late, in any order, in pieces, and with errors, as the recorder's plan says.
+
+import Linux
+import Synchronization
+import VirtioRing
+import VirtioTesting
+
+@testable import Backends
+
+/// One thing that was done to the image.
+enum BlockOperation: Equatable, Hashable {
+  /// The sector where it starts.
+  case read(Int)
+  case write(Int)
+  case sync
+}
+
+/// An operation that began or ended, and how many chains the driver could see as used then.
+struct BlockEvent: Equatable, CustomStringConvertible {
+  var operation: BlockOperation
+  var isEnd: Bool
+  var used: Int
+
+  var description: String { "\(isEnd ? "end" : "begin") \(operation), \(used) used" }
+}
+
+final class BlockRecorder: Sendable {
+  /// What the image does to the engine.
+  struct Plan {
+    /// Syncs fail with this from the n-th on, counted from 0.
+    var failingSyncs: (from: Int, error: Errno)?
+    /// Only so many syncs fail.
+    var failingSyncCount = Int.max
+    /// Transfers that touch this sector fail.
+    var failingSector: (sector: Int, error: Errno)?
+    /// The most bytes of one transfer.
+    var pieceByteCount = 256 * 1024
+    /// The ring's order of completion; nil completes at once and in order.
+    var seed: UInt64?
+  }
+
+  private struct State {
+    var plan: Plan
+    var events: [BlockEvent] = []
+    var syncs = 0
+    var usedCount: (@Sendable () -> Int)?
+  }
+
+  private let state: Mutex<State>
+
+  init(_ plan: Plan = Plan()) { state = Mutex(State(plan: plan)) }
+
+  var plan: Plan { state.withLock { $0.plan } }
+  var events: [BlockEvent] { state.withLock { $0.events } }
+  var operations: [BlockOperation] { events.filter { !$0.isEnd }.map(\.operation) }
+
+  /// Where the number of used chains is found.
+  func watch(_ bed: BlockBed) {
+    guard case .split(_, _, let used) = bed.queue.plan.layout else { return }
+    let memory = bed.memory
+    state.withLock { $0.usedCount = { Int(memory.load(UInt16.self, at: used + 2)) } }
+  }
+
+  func begin(_ operation: BlockOperation) { note(operation, isEnd: false) }
+  func end(_ operation: BlockOperation) { note(operation, isEnd: true) }
+
+  private func note(_ operation: BlockOperation, isEnd: Bool) {
+    state.withLock {
+      let event = BlockEvent(operation: operation, isEnd: isEnd, used: $0.usedCount?() ?? 0)
+      $0.events.append(event)
+    }
+  }
+
+  /// The fate of the next sync: nil for success.
+  func nextSyncError() -> Errno? {
+    state.withLock { state in
+      defer { state.syncs += 1 }
+      guard let failing = state.plan.failingSyncs, state.syncs >= failing.from,
+        state.syncs - failing.from < state.plan.failingSyncCount
+      else { return nil }
+      return failing.error
+    }
+  }
+
+  /// The fate of a transfer.
+  func transferError(_ window: borrowing SegmentWindow, at offset: Int) -> Errno? {
+    guard let failing = plan.failingSector else { return nil }
+    let byte = failing.sector * 512
+    return byte >= offset && byte < offset + window.byteCount ? failing.error : nil
+  }
+}
+
+/// An image whose calls are recorded, one by one.
+struct RecordingFile: ~Copyable, BlockFile {
+  let file: ImageFile
+  let recorder: BlockRecorder
+  private let pieces: BounceBuffer
+
+  init(_ file: consuming ImageFile, _ recorder: BlockRecorder) {
+    self.file = file
+    self.recorder = recorder
+    pieces = BounceBuffer(byteCount: recorder.plan.pieceByteCount)
+  }
+
+  borrowing func isStraight(_ window: borrowing SegmentWindow, at offset: Int) -> Bool { true }
+
+  borrowing func read(_ window: borrowing SegmentWindow, at offset: Int) throws(Errno) -> Int {
+    recorder.begin(.read(offset / 512))
+    defer { recorder.end(.read(offset / 512)) }
+    return try readPiece(window, at: offset)
+  }
+
+  borrowing func write(_ window: borrowing SegmentWindow, at offset: Int) throws(Errno) -> Int {
+    recorder.begin(.write(offset / 512))
+    defer { recorder.end(.write(offset / 512)) }
+    return try writePiece(window, at: offset)
+  }
+
+  borrowing func sync() throws(Errno) {
+    recorder.begin(.sync)
+    defer { recorder.end(.sync) }
+    if let error = recorder.nextSyncError() { throw error }
+    try file.sync()
+  }
+
+  /// The transfers without the record, for the ring, where beginning and ending are two things.
+  borrowing func readPiece(_ window: borrowing SegmentWindow, at offset: Int) throws(Errno) -> Int {
+    if let error = recorder.transferError(window, at: offset) { throw error }
+    return try pieces.read(window, from: file.buffered, at: offset)
+  }
+
+  borrowing func writePiece(
+    _ window: borrowing SegmentWindow, at offset: Int
+  ) throws(Errno) -> Int {
+    if let error = recorder.transferError(window, at: offset) { throw error }
+    return try pieces.write(window, to: file.buffered, at: offset)
+  }
+}
+
+/// A submission ring made of nothing: it does a transfer when it is prepared, and says so at some time later.
+struct ScriptedRing: ~Copyable, BlockRing {
+  private let file: RecordingFile
+  private var random: SplitMix?
+  private(set) var hasPrepared = false
+  private var pending: [(operation: BlockOperation, completion: RingCompletion)] = []
+  private var ready: [RingCompletion] = []
+  private var watches: [(tag: Int, descriptor: Int32)] = []
+
+  init(_ file: consuming RecordingFile) {
+    random = file.recorder.plan.seed.map(SplitMix.init(seed:))
+    self.file = file
+  }
+
+  mutating func begin() {
+    precondition(pending.isEmpty && ready.isEmpty && watches.isEmpty, "left over from the last run")
+  }
+
+  mutating func read(_ window: borrowing SegmentWindow, at offset: Int, tag: Int) {
+    file.recorder.begin(.read(offset / 512))
+    do throws(Errno) {
+      add(.read(offset / 512), tag, Int32(try file.readPiece(window, at: offset)))
+    } catch {
+      add(.read(offset / 512), tag, -error.rawValue)
+    }
+  }
+
+  mutating func write(_ window: borrowing SegmentWindow, at offset: Int, tag: Int) {
+    file.recorder.begin(.write(offset / 512))
+    do throws(Errno) {
+      add(.write(offset / 512), tag, Int32(try file.writePiece(window, at: offset)))
+    } catch {
+      add(.write(offset / 512), tag, -error.rawValue)
+    }
+  }
+
+  mutating func sync(tag: Int) {
+    file.recorder.begin(.sync)
+    add(.sync, tag, -(file.recorder.nextSyncError()?.rawValue ?? 0))
+  }
+
+  private mutating func add(_ operation: BlockOperation, _ tag: Int, _ result: Int32) {
+    hasPrepared = true
+    pending.append((operation, RingCompletion(tag: tag, result: result)))
+  }
+
+  mutating func watch(_ descriptor: Int32, tag: Int) {
+    hasPrepared = true
+    watches.append((tag, descriptor))
+  }
+
+  mutating func unwatch(tag: Int, ignoredTag: Int) {
+    hasPrepared = true
+    watches.removeAll { $0.tag == tag }
+    ready.append(RingCompletion(tag: tag, result: -Errno.canceled.rawValue))
+    ready.append(RingCompletion(tag: ignoredTag, result: 0))
+  }
+
+  mutating func enter(wait: Bool, timeout: Duration?) {
+    hasPrepared = false
+    complete(atLeast: wait && ready.isEmpty ? 1 : 0)
+    look(wait && ready.isEmpty ? timeout ?? .seconds(60) : .zero)
+  }
+
+  /// Ends some of what is pending.
+  private mutating func complete(atLeast minimum: Int) {
+    guard !pending.isEmpty else { return }
+    var count = pending.count
+    if random != nil { count = min(count, max(minimum, Int(pick(UInt64(count) + 1)))) }
+    for _ in 0..<count {
+      let (operation, completion) = pending.remove(at: Int(pick(UInt64(pending.count))))
+      file.recorder.end(operation)
+      ready.append(completion)
+    }
+  }
+
+  private mutating func pick(_ bound: UInt64) -> UInt64 {
+    random?.next(upperBound: bound) ?? 0
+  }
+
+  /// Looks at the watched descriptors.
+  private mutating func look(_ timeout: Duration) {
+    var entries = watches.map { PollEntry(fd: $0.descriptor) }
+    var span = entries.mutableSpan
+    guard let count = try? Poll.wait(&span, timeout: timeout), count > 0 else { return }
+    for index in entries.indices where entries[index].isReady {
+      ready.append(RingCompletion(tag: watches[index].tag, result: 1))
+    }
+    watches.removeAll { watch in ready.contains { $0.tag == watch.tag } }
+  }
+
+  mutating func next() -> RingCompletion? { ready.isEmpty ? nil : ready.removeFirst() }
+}
+
+/// A small generator of repeatable random numbers (splitmix64).
+struct SplitMix: RandomNumberGenerator {
+  private var state: UInt64
+
+  init(seed: UInt64) { state = seed }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var word = state
+    word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
+    return word ^ (word >> 31)
+  }
+}
+
+/// A disk whose engine is a recorded one.
+final class RecordedDisk: Device {
+  enum Engine: String, CaseIterable, Sendable {
+    case threads
+    case ring
+  }
+
+  let id = DeviceID.block
+  let name = "block0"
+  let offeredFeatures = Features.allRing
+  let queueSizes: [UInt16] = [256]
+  let configurationChange = ChangeSignal()
+  let statistics = QueueStatistics()
+  let state: BlockState
+  let recorder: BlockRecorder
+  private let image: BlockImage
+  private let engine: Engine
+
+  init(
+    _ image: TestImage, _ engine: Engine, _ recorder: BlockRecorder, isLegacy: Bool = false,
+    log: LineCollector? = nil
+  ) throws {
+    var options = image.options
+    options.isLegacy = isLegacy
+    self.engine = engine
+    self.recorder = recorder
+    self.image = try BlockImage(options)
+    state = BlockState(
+      options, capacity: try self.image.readSize() / 512, trouble: TroubleReport(log?.hook))
+  }
+
+  func configuration() -> [UInt8] { [] }
+  func driverAccepted(_ features: Features) { state.accept(features) }
+  func reset() { state.reset() }
+
+  func start(
+    _ queue: consuming Virtqueue, index: Int, wiring: consuming QueueWiring
+  ) throws(DeviceError) -> RunningQueue {
+    let file = RecordingFile(try image.openFile(), recorder)
+    let ringFile = RecordingFile(try image.openFile(), recorder)
+    do throws(Errno) {
+      switch engine {
+      case .threads:
+        return try QueueWorker.start(
+          name: name, queue: queue, body: ThreadEngine(file: file, state: state), wiring: wiring,
+          statistics: statistics)
+      case .ring:
+        let depth = min(Int(queue.configuration.size), 256)
+        let ring = ScriptedRing(ringFile)
+        return try QueueWorker.start(
+          name: name, queue: queue,
+          body: UringEngine(ring: ring, file: file, state: state, depth: depth), wiring: wiring,
+          statistics: statistics)
+      }
+    } catch {
+      throw DeviceError("start", error)
+    }
+  }
+}
