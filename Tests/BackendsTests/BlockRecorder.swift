@@ -263,7 +263,7 @@ final class RecordedDisk: Device {
   let offeredFeatures = Features.allRing
   let queueSizes: [UInt16] = [256]
   let configurationChange = ChangeSignal()
-  let statistics = QueueStatistics()
+  let statistics = [QueueStatistics()]
   let state: BlockState
   let recorder: BlockRecorder
   private let image: BlockImage
@@ -296,14 +296,14 @@ final class RecordedDisk: Device {
       case .threads:
         return try QueueWorker.start(
           name: name, queue: queue, body: ThreadEngine(file: file, state: state), wiring: wiring,
-          statistics: statistics)
+          statistics: statistics[0])
       case .ring:
         let depth = min(Int(queue.configuration.size), 256)
         let ring = ScriptedRing(ringFile)
         return try QueueWorker.start(
           name: name, queue: queue,
           body: UringEngine(ring: ring, file: file, state: state, depth: depth), wiring: wiring,
-          statistics: statistics)
+          statistics: statistics[0])
       }
     } catch {
       throw DeviceError("start", error)
