@@ -94,7 +94,7 @@ let package = Package(
     .testTarget(
       name: "LgdevTests",
       dependencies: [
-        "lgdev", "Backends",
+        "lgdev", "Backends", "Linux", "VhostUserTesting", "VirtioTesting",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Program: the built lgdev, run as a user runs it, in a directory of its own.
+
+import Foundation
+
+/// Something about a run that should not be.
+struct ProgramError: Error, CustomStringConvertible {
+  let description: String
+
+  init(_ description: String) { self.description = description }
+}
+
+/// An empty directory, removed with all that is in it when this goes.
+final class TemporaryDirectory {
+  let path: String
+
+  init() throws {
+    // Short, since sockets' paths must be.
+    path = "/tmp/lgdev-\(UInt32.random(in: 0...UInt32.max))"
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: path) }
+
+  /// The names of what is in it.
+  var names: [String] {
+    get throws { try FileManager.default.contentsOfDirectory(atPath: path).sorted() }
+  }
+
+  /// Makes a file of zeros.
+  func makeFile(_ name: String, size: Int) throws {
+    try Data(count: size).write(to: URL(fileURLWithPath: "\(path)/\(name)"))
+  }
+
+  func text(_ name: String) throws -> String {
+    try String(contentsOfFile: "\(path)/\(name)", encoding: .utf8)
+  }
+}
+
+/// A running lgdev.
+final class Program {
+  private let process = Process()
+  private let directory: TemporaryDirectory
+  private let files: TemporaryDirectory
+
+  /// Starts it.
+  ///
+  /// - Parameters:
+  ///   - directory: where it runs.
+  ///   - input: a descriptor that becomes number 3, by way of standard input.
+  init(_ arguments: [String], in directory: TemporaryDirectory, input: Int32? = nil) throws {
+    self.directory = directory
+    files = try TemporaryDirectory()
+    for name in ["out", "err"] { try files.makeFile(name, size: 0) }
+    process.currentDirectoryURL = URL(fileURLWithPath: directory.path)
+    process.standardOutput = FileHandle(forWritingAtPath: "\(files.path)/out")
+    process.standardError = FileHandle(forWritingAtPath: "\(files.path)/err")
+    if let input {
+      process.executableURL = URL(fileURLWithPath: "/bin/sh")
+      process.arguments = ["-c", "exec \"$0\" \"$@\" 3<&0 </dev/null", Self.path] + arguments
+      process.standardInput = FileHandle(fileDescriptor: input, closeOnDealloc: false)
+    } else {
+      process.executableURL = URL(fileURLWithPath: Self.path)
+      process.arguments = arguments
+      process.standardInput = FileHandle.nullDevice
+    }
+    try process.run()
+  }
+
+  deinit { if process.isRunning { send(SIGKILL) } }
+
+  /// It stands beside the tests.
+  static let path: String = {
+    let tests = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+    return URL(fileURLWithPath: tests).deletingLastPathComponent().path + "/lgdev"
+  }()
+
+  /// Runs a command line to its end.
+  static func run(
+    _ arguments: [String], in directory: TemporaryDirectory
+  ) throws -> (code: Int32, output: String, errors: [String]) {
+    let program = try Program(arguments, in: directory)
+    let code = try program.exitCode(within: 10)
+    return (code, try program.files.text("out"), try program.errorLines)
+  }
+
+  var processID: Int32 { process.processIdentifier }
+
+  func send(_ signal: Int32) { kill(process.processIdentifier, signal) }
+
+  /// What it has printed to standard error.
+  var errorLines: [String] {
+    get throws { try files.text("err").split(separator: "\n").map(String.init) }
+  }
+
+  /// Waits until it says that it listens, `count` times.
+  func awaitListening(_ count: Int = 1) throws {
+    try wait(10, "it does not listen") {
+      try errorLines.count { $0.contains(": listening on ") } == count
+    }
+  }
+
+  /// Waits until it has printed a line.
+  func awaitLine(_ part: String) throws {
+    try wait(10, "it does not print '\(part)'") { try errorLines.contains { $0.contains(part) } }
+  }
+
+  /// Waits for its end.
+  func exitCode(within seconds: Double) throws -> Int32 {
+    let start = Date()
+    while process.isRunning {
+      guard Date().timeIntervalSince(start) < seconds else {
+        throw ProgramError("it still runs after \(seconds) s; it said \(try errorLines)")
+      }
+      usleep(5000)
+    }
+    return process.terminationReason == .exit
+      ? process.terminationStatus : 128 + process.terminationStatus
+  }
+
+  private func wait(_ seconds: Double, _ trouble: String, until isDone: () throws -> Bool) throws {
+    let start = Date()
+    while try !isDone() {
+      guard process.isRunning, Date().timeIntervalSince(start) < seconds else {
+        throw ProgramError("\(trouble); it said \(try errorLines)")
+      }
+      usleep(5000)
+    }
+  }
+}
