@@ -16,6 +16,8 @@ public final class QueueStatistics: Sendable {
   public let calls = Atomic<UInt64>(0)
   /// Requests that were answered with an error.
   public let errors = Atomic<UInt64>(0)
+  /// Frames, or pieces of a stream, that were thrown away as nobody could or would take them.
+  public let dropped = Atomic<UInt64>(0)
   /// Times the driver has broken the ring.
   public let faults = Atomic<UInt64>(0)
 
@@ -31,4 +33,7 @@ public final class QueueStatistics: Sendable {
 
   /// Counts a request that was answered with an error.
   public func countError() { errors.add(1, ordering: .relaxed) }
+
+  /// Counts a frame that was thrown away.
+  public func countDropped() { dropped.add(1, ordering: .relaxed) }
 }

@@ -81,6 +81,8 @@ extension Errno {
   public static let busy = Errno(rawValue: EBUSY)
   /// No memory, or no address space (ENOMEM).
   public static let noMemory = Errno(rawValue: ENOMEM)
+  /// A socket has no room, and something was lost (ENOBUFS).
+  public static let noBuffers = Errno(rawValue: ENOBUFS)
   /// There is no such device (ENODEV).
   public static let noSuchDevice = Errno(rawValue: ENODEV)
   /// There is no such device or address, or no reader on a FIFO (ENXIO).

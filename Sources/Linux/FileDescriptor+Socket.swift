@@ -17,4 +17,18 @@ extension FileDescriptor {
     }
     return answer != 0
   }
+
+  /// Whether it is a socket that keeps messages apart: SOCK_DGRAM, SOCK_SEQPACKET or SOCK_RAW rather
+  /// than SOCK_STREAM (SO_TYPE of socket(7)).
+  ///
+  /// - Throws: ENOTSOCK where it is no socket.
+  public borrowing func keepsMessages() throws(Errno) -> Bool {
+    var answer: Int32 = 0
+    var size = socklen_t(MemoryLayout<Int32>.size)
+    _ = try systemCall(retryOnInterrupt: false) {
+      // SAFETY: the call writes at most `size` bytes, to a local of that size.
+      unsafe getsockopt(raw, SOL_SOCKET, SO_TYPE, &answer, &size)
+    }
+    return answer != Int32(SOCK_STREAM.rawValue)
+  }
 }

@@ -106,6 +106,22 @@ public struct Tap: ~Copyable, Sendable {
   /// The interface, for giving it an address or putting it on a bridge.
   public var interface: NetworkInterface { NetworkInterface(name) }
 
+  /// The interface's Ethernet address, asked for through the descriptor (SIOCGIFHWADDR): the interface
+  /// may be in a network other than the calling thread's.
+  ///
+  /// - Throws: `.badDescriptorState` when the interface was removed.
+  public borrowing func hardwareAddress() throws(Errno) -> [UInt8] {
+    let field = try InterfaceName(name)
+    var address = [UInt8](repeating: 0, count: 6)
+    _ = try systemCall(retryOnInterrupt: true) {
+      // SAFETY: the call reads a terminated name of 16 bytes and writes 6 bytes to an array of 6.
+      unsafe withUnsafeBytes(of: field.bytes) {
+        unsafe clinux_if_hwaddr(descriptor.raw, $0.baseAddress, &address)
+      }
+    }
+    return address
+  }
+
   /// What this kernel's taps can be (TUNGETFEATURES).
   public borrowing func features() throws(Errno) -> TapFlags {
     var features: UInt32 = 0

@@ -11,9 +11,19 @@ import VirtioTesting
 
 enum QueueFormat: String, CaseIterable, CustomStringConvertible, Sendable {
   case split
+  case legacy
   case packed
 
   var description: String { rawValue }
+
+  /// The features that belong to the format itself.
+  var features: Features {
+    switch self {
+    case .split: .version1
+    case .legacy: []
+    case .packed: [.version1, .packedRing]
+    }
+  }
 }
 
 /// How long a test waits for what must come soon.
@@ -50,14 +60,13 @@ final class QueueBed {
     let ringBytes = UInt64(size) * 16 * 20 + 0x4000
     memory = TestMemory(byteCount: ringBytes + byteCount)
     space = GuestSpace(0..<ringBytes + byteCount)
-    var features = features.union(.version1)
-    switch format {
-    case .split: plan = .split(size: size, in: &space, indirectCapacity: 16)
-    case .packed:
-      features.insert(.packedRing)
-      plan = .packed(size: size, in: &space, indirectCapacity: 16)
-    }
-    driver = Driver(plan, memory: memory, features: features)
+    plan =
+      switch format {
+      case .split: .split(size: size, in: &space, indirectCapacity: 16)
+      case .legacy: .legacy(size: size, in: &space, indirectCapacity: 16)
+      case .packed: .packed(size: size, in: &space, indirectCapacity: 16)
+      }
+    driver = Driver(plan, memory: memory, features: features.union(format.features))
     queue = try Virtqueue(driver.configuration, memory: memory.guestMemory)
     kick = try EventFD()
     call = try EventFD()
