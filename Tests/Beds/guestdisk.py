@@ -72,7 +72,7 @@ def check_kernel_log(shell):
   """No driver complained: no I/O error, no hung task, no warning with a stack."""
   # A bed mounts disks whose guest was killed: "recovery" lines are expected, errors are not.
   output = shell.run(
-    "dmesg | grep -iE 'I/O error|BUG:|WARNING:|Oops|hung_task|blocked for more|"
+    "dmesg | grep -iE 'I/O error|BUG:|WARNING:|Oops:|hung_task|blocked for more|"
     "Remounting filesystem read-only|EXT4-fs error|call trace|is not a head|NETDEV WATCHDOG'",
     check=False,
   )
