@@ -37,6 +37,7 @@ public struct SegmentWindow: ~Copyable, @unchecked Sendable {
   /// Makes a window for chains of up to `segmentCapacity` segments.
   public init(segmentCapacity: Int = 1024) {
     capacity = max(1, segmentCapacity)
+    // SAFETY: all of what is allocated is initialised; deinit frees it, once.
     unsafe base = .allocate(capacity: capacity)
     unsafe base.initialize(repeating: IOVector(address: 0, byteCount: 0), count: capacity)
   }

@@ -13,8 +13,9 @@ extension IOVector {
   @inline(__always)
   func copy(from offset: Int, count: Int, into target: UnsafeMutableRawPointer) {
     precondition(offset >= 0 && count >= 0 && offset <= byteCount && count <= byteCount - offset)
+    // SAFETY: the segment was validated against guest memory when its chain was popped, and the range
+    // just above.
     guard count > 0, let source = unsafe UnsafeRawPointer(bitPattern: address) else { return }
-    // SAFETY: the segment was validated against guest memory when its chain was popped.
     unsafe target.copyMemory(from: source + offset, byteCount: count)
   }
 
@@ -129,6 +130,7 @@ extension Chain {
   /// Valid until the chain is popped into again. What they point to is shared with the driver.
   @unsafe
   public var readableSegments: UnsafeBufferPointer<IOVector> {
+    // SAFETY: both counts are within the capacity; the caller keeps the chain.
     borrowing get { unsafe storage.pointer(0..<readableCount) }
   }
 
@@ -154,6 +156,7 @@ extension Chain {
     /// Makes `count` chains of `segmentCapacity` segments each.
     public init(count: Int, segmentCapacity: Int) {
       self.count = max(0, count)
+      // SAFETY: as many chains are initialised as `count` says; deinit ends and frees them, once.
       unsafe base = .allocate(capacity: max(1, self.count))
       for index in 0..<self.count {
         unsafe (base + index).initialize(to: Chain(segmentCapacity: segmentCapacity))

@@ -20,6 +20,7 @@ public struct DirtyLog: @unchecked Sendable {
   public init(
     base: UnsafeMutableRawPointer, byteCount: Int, owner: (any AnyObject & Sendable)?
   ) {
+    // SAFETY: the caller vouches for the bitmap, whose owner is kept here.
     unsafe self.base = unsafe base
     self.byteCount = byteCount
     self.owner = owner

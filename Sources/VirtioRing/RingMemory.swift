@@ -27,6 +27,7 @@ struct SharedAddress {
   /// - Parameter address: not zero; the caller has checked the extent that will be used.
   @inline(__always)
   init?(_ address: UInt) {
+    // SAFETY: nothing is followed here; the accessors below say what makes them safe.
     guard let pointer = unsafe UnsafeMutableRawPointer(bitPattern: address) else { return nil }
     unsafe self.pointer = pointer
   }

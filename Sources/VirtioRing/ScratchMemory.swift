@@ -14,6 +14,7 @@ struct RegionTable: @unchecked Sendable {
   /// - Parameter base: `count` regions, sorted and disjoint, immutable while anybody can look.
   @unsafe
   init(base: UnsafePointer<GuestRegion>, count: Int) {
+    // SAFETY: the caller vouches for the table.
     unsafe self.base = unsafe base
     self.count = count
   }
@@ -89,9 +90,9 @@ struct ChainStorage: ~Copyable, @unchecked Sendable {
     let block = UnsafeMutableRawPointer.allocate(
       byteCount: MemoryLayout<ChainHeader>.stride + capacity * MemoryLayout<IOVector>.stride,
       alignment: 16)
+    // SAFETY: the block was made for a header and that many segments behind it; deinit frees it, once.
     unsafe base = block.bindMemory(to: ChainHeader.self, capacity: 1)
     unsafe base.initialize(to: ChainHeader(capacity: capacity))
-    // SAFETY: the block was made for that many segments behind the header.
     unsafe segments.initialize(
       repeating: IOVector(address: 0, byteCount: 0), count: capacity)
   }
@@ -146,6 +147,7 @@ struct SegmentSlots {
   @unsafe
   @inline(__always)
   fileprivate init(base: UnsafeMutablePointer<IOVector>, capacity: Int) {
+    // SAFETY: the caller vouches for the memory.
     unsafe self.base = unsafe base
     self.capacity = capacity
   }
@@ -196,6 +198,7 @@ struct InFlightTable: ~Copyable, @unchecked Sendable {
 
   init(size: UInt16) {
     self.size = size
+    // SAFETY: all of what is allocated is initialised; deinit frees it, once.
     unsafe slots = .allocate(capacity: max(1, Int(size)))
     unsafe order = .allocate(capacity: max(1, Int(size)))
     unsafe slots.initialize(repeating: Slot(), count: max(1, Int(size)))
@@ -262,6 +265,7 @@ struct InFlightTable: ~Copyable, @unchecked Sendable {
     init(_ regions: [GuestRegion], mappings: any AnyObject & Sendable) {
       count = regions.count
       self.mappings = mappings
+      // SAFETY: deinit frees it, once; `count` regions are initialised below.
       unsafe base = .allocate(capacity: max(1, count))
       for (index, region) in regions.enumerated() {
         // SAFETY: index < count, the capacity.
