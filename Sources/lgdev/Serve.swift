@@ -7,13 +7,15 @@ struct Serve: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Serve devices to a virtual machine.",
     discussion: """
-      Every device has a socket of its own, to which QEMU, User-mode Linux, cloud-hypervisor or another \
-      vhost-user front-end connects. When it goes away the device listens again. SIGTERM, SIGINT and \
-      SIGHUP finish what is in flight, remove the sockets and end the program.
+      Every device has a socket of its own, to which QEMU, User-mode Linux,
+      cloud-hypervisor or another vhost-user front-end connects. When it goes
+      away the device listens again. SIGTERM, SIGINT and SIGHUP finish what is
+      in flight, remove the sockets and end the program.
 
       DEVICES
-        Each option can be given several times. Values are key=value pairs with commas between them; \
-      a comma inside a value is written twice. id=NAME names a device and its socket.
+        Each option can be given several times. Values are key=value pairs with
+        commas between them; a comma inside a value is written twice. id=NAME
+        names a device and its socket.
 
         --block path=disk.img[,serial=D1][,ro][,engine=auto|uring|threads]
                 [,cache=writeback|none][,queues=1][,blocksize=512|4096]
@@ -33,10 +35,10 @@ struct Serve: ParsableCommand {
           qemu-system-x86_64 -m 512M -machine q35,memory-backend=mem \\
             -object memory-backend-memfd,id=mem,size=512M,share=on \\
             -chardev socket,id=b,path=/tmp/vm/block0.sock \\
-            -device vhost-user-blk-pci,chardev=b …
+            -device vhost-user-blk-pci,chardev=b ...
 
         A User-mode Linux guest with it:
-          linux.uml mem=512M virtio_uml.device=/tmp/vm/block0.sock:2 …
+          linux.uml mem=512M virtio_uml.device=/tmp/vm/block0.sock:2 ...
 
         One device in the form of QEMU's back-end conventions:
           lgdev serve --socket-path /tmp/disk.sock --blk-file disk.img --read-only
@@ -79,11 +81,11 @@ struct Serve: ParsableCommand {
   // MARK: What
 
   @Option(
-    parsing: .singleValue, help: ArgumentHelp("A disk; see DEVICES.", valueName: "path=FILE,…"))
+    parsing: .singleValue, help: ArgumentHelp("A disk; see DEVICES.", valueName: "path=FILE,..."))
   var block: [String] = []
 
   @Option(
-    parsing: .singleValue, help: ArgumentHelp("A network card.", valueName: "tap=NAME,…"))
+    parsing: .singleValue, help: ArgumentHelp("A network card.", valueName: "tap=NAME,..."))
   var net: [String] = []
 
   @Option(
