@@ -58,6 +58,7 @@ private struct WorkerState<Body: QueueBody & ~Copyable>: ~Copyable, Sendable {
       case .stop:
         // What was given back last must not wait for a call until the queue runs again.
         port.call(&queue)
+        control.grant()
         return queue
       case .replaceMemory(let memory):
         do throws(RingError) {
@@ -95,6 +96,7 @@ public struct RunningQueue: ~Copyable, Sendable {
   /// Finishes the requests in flight, ends the thread and returns the queue.
   public consuming func stop() -> Virtqueue {
     control.send(.stop)
+    control.awaitGrant { thread.nudge() }
     return thread.join()
   }
 
@@ -103,18 +105,18 @@ public struct RunningQueue: ~Copyable, Sendable {
   /// A new table without the ring breaks the queue, which is reported as every fault.
   public func replaceMemory(_ memory: GuestMemory) {
     control.send(.replaceMemory(memory))
-    control.awaitGrant()
+    control.awaitGrant { thread.nudge() }
   }
 
   /// Listens to another kick descriptor; nil to look from time to time.
   public func replaceKick(_ kick: consuming FileDescriptor?) {
     control.send(.replaceKick(kick))
-    control.awaitGrant()
+    control.awaitGrant { thread.nudge() }
   }
 
   /// Calls the driver in another way, and once right away; nil for a driver that looks by itself.
   public func replaceCall(_ call: consuming CallTarget?) {
     control.send(.replaceCall(call))
-    control.awaitGrant()
+    control.awaitGrant { thread.nudge() }
   }
 }

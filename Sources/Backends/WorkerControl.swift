@@ -58,6 +58,20 @@ final class WorkerControl: Sendable {
     wake.signal()
   }
 
+  /// How long a wish may take before the worker is nudged, again and again.
+  private static let patience = Duration.milliseconds(100)
+
   /// Waits until the wish was granted.
-  func awaitGrant() { granted.drain() }
+  ///
+  /// - Parameter nudge: gets the worker out of a call that waits: a driver that clears O_NONBLOCK of a
+  ///   descriptor it gave us could otherwise keep the worker, and with it the control thread, for ever.
+  func awaitGrant(_ nudge: () -> Void) {
+    // Polling fails only for lack of kernel memory: then the wait is without a limit.
+    while let found = try? Poll.wait(
+      for: .readable, on: granted.descriptor, timeout: Self.patience), found.isEmpty
+    {
+      nudge()
+    }
+    granted.drain()
+  }
 }

@@ -3,6 +3,10 @@
 // Kicks and calls over a descriptor that somebody else made. Most are eventfds, but a front-end may
 // hand over anything that can be read and written: pipes and socket pairs have been seen. What one
 // wake-up looks like on the wire: the eight bytes of a 64-bit one, in host order.
+//
+// Whoever has such a descriptor too can make it wait where we want it not to: O_NONBLOCK belongs to
+// the open file. So these calls, unlike others, are not made again when a signal interrupts them, and
+// `WorkerThread.nudge()` gets a thread out of them.
 
 import Glibc
 
@@ -37,17 +41,19 @@ extension FileDescriptor {
 
   /// Writes one 64-bit word in host order.
   ///
-  /// - Returns: false when there is no room for it and the descriptor does not wait.
+  /// - Returns: false when there is no room for it and the descriptor does not wait, or was nudged.
   @discardableResult
   public borrowing func writeWord(_ word: UInt64) throws(Errno) -> Bool {
     var word = word
     do throws(Errno) {
-      _ = try systemCall(retryOnInterrupt: true) {
+      _ = try systemCall(retryOnInterrupt: false) {
         // SAFETY: eight bytes are read, from a local of eight bytes.
         unsafe Glibc.write(raw, &word, MemoryLayout<UInt64>.size)
       }
       return true
     } catch .again {
+      return false
+    } catch .interrupted {
       return false
     }
   }
@@ -71,7 +77,7 @@ extension FileDescriptor {
   ) throws(Errno) {
     precondition(0...24 ~= byteCount, "three words have 24 bytes")
     var words = words
-    _ = try systemCall(retryOnInterrupt: true) {
+    _ = try systemCall(retryOnInterrupt: false) {
       // SAFETY: at most 24 bytes are read, from a local of 24 bytes.
       unsafe Glibc.write(raw, &words, byteCount)
     }
@@ -82,11 +88,16 @@ extension FileDescriptor {
   /// Never waits after a poll that said the descriptor is readable. Without such a poll, and without
   /// O_NONBLOCK, it waits for the first one.
   public borrowing func consumeWakeups() throws(Errno) -> Wakeups {
-    var words = InlineArray<128, UInt8>(repeating: 0)
-    var bytes = words.mutableSpan
+    var bytes = InlineArray<128, UInt8>(repeating: 0)
     do throws(Errno) {
-      return try read(into: &bytes) == 0 ? .closed : .arrived
+      let count = try systemCall(retryOnInterrupt: false) {
+        // SAFETY: at most as many bytes are written as the local has.
+        unsafe Glibc.read(raw, &bytes, MemoryLayout.size(ofValue: bytes))
+      }
+      return count == 0 ? .closed : .arrived
     } catch .again {
+      return .none
+    } catch .interrupted {
       return .none
     } catch .connectionReset {
       return .closed

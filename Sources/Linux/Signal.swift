@@ -59,14 +59,14 @@ public struct SignalSet: Sendable, ExpressibleByArrayLiteral {
     }
   }
 
-  /// Every signal that comes from outside. Those that the processor raises for the instruction under
+  /// Every signal that comes from outside, but for the one of `WorkerThread.nudge()`. Those that the processor raises for the instruction under
   /// way (SIGBUS, SIGSEGV and their kin) are left out: blocking them would not hold them back, it
   /// would end the process without running their handlers, and a handler contains SIGBUS.
   public static var asynchronous: SignalSet {
     var set = SignalSet()
     // SAFETY: the calls write to the local set; the numbers are signals.
     unsafe sigfillset(&set.storage)
-    for signal in [SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS] {
+    for signal in [SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS, SIGURG] {
       unsafe sigdelset(&set.storage, signal)
     }
     return set

@@ -48,6 +48,14 @@ public struct WorkerThread<Result: ~Copyable & Sendable>: ~Copyable, Sendable {
     return WorkerThread(try launch(job, processors: processors), outcome)
   }
 
+  /// Makes a system call that the thread waits in fail with `.interrupted`, unless it is one that is made
+  /// again. A thread that is not waiting notices nothing: who wants it out of a call nudges until it is.
+  public borrowing func nudge() {
+    guard let thread else { return }
+    // It fails only for a thread that has ended, which needs no nudge.
+    _ = clinux_nudge(thread)
+  }
+
   /// Waits until the thread's body has returned, and gives what it returned.
   public consuming func join() -> Result {
     guard let thread else { preconditionFailure("the thread is joined already") }

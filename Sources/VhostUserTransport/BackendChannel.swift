@@ -11,8 +11,9 @@ final class BackendChannel {
   private let socket: FileDescriptor
 
   init(_ descriptor: consuming FileDescriptor) throws(SessionError) {
-    let kind = try Session.host("look at the back-end channel") { () throws(Errno) in
-      try descriptor.status().kind
+    let kind = try Session.host("use the back-end channel") { () throws(Errno) in
+      try descriptor.setNonBlocking(true)
+      return try descriptor.status().kind
     }
     guard kind == .socket else { throw .badDescriptorKind(.setBackendChannel) }
     socket = descriptor

@@ -30,7 +30,33 @@ final class HeldDescriptor: Sendable {
   }
 
   /// Wakes who waits at its other end. One that is gone, or does not listen, learns nothing.
-  func wake() { try? descriptor.sendWakeup() }
+  ///
+  /// The front-end can make a write to its descriptor wait, whatever we set. So the control thread does not
+  /// write: a thread does, which is got out of it if need be. Faults are rare enough for that.
+  func wake() {
+    guard let own = try? descriptor.duplicate(), let done = try? EventFD() else { return }
+    guard let told = try? done.descriptor.duplicate() else { return }
+    let thread = try? WorkerThread.start(
+      name: "vring-error", state: Errand(target: own, done: EventFD(adopting: told))
+    ) { errand in
+      try? errand.target.sendWakeup()
+      errand.done.signal()
+      return true
+    }
+    guard let thread else { return }
+    while let found = try? Poll.wait(
+      for: .readable, on: done.descriptor, timeout: .milliseconds(20)), found.isEmpty
+    {
+      thread.nudge()
+    }
+    _ = thread.join()
+  }
+
+  /// What the thread that wakes has with it.
+  private struct Errand: ~Copyable, Sendable {
+    let target: FileDescriptor
+    let done: EventFD
+  }
 }
 
 /// How one side of a ring wakes the other.

@@ -224,6 +224,12 @@ final class EchoClient {
     }
   }
 
+  /// Makes any chain available. - Returns: whether there was room.
+  func offer(_ buffers: [DriverBuffer]) -> Bool { ring.offer(buffers) }
+
+  /// Makes one request available.
+  func offerOne() throws { _ = try offer([1]) }
+
   /// - Returns: where the answer will be.
   private func offer(_ bytes: [UInt8]) throws -> UInt64 {
     // One request at a time: the addresses are used again.

@@ -216,6 +216,42 @@ import VirtioTesting
     _ = consume pair
   }
 
+  /// Descriptors that take nothing more, and which make a write wait.
+  enum FullDescriptor: CaseIterable {
+    case pipe, socket, eventFD
+  }
+
+  @Test(
+    "a front-end that makes its full call descriptor wait does not hold up the server",
+    arguments: FullDescriptor.allCases)
+  func callThatWaits(_ kind: FullDescriptor) throws {
+    let bed = try ServerBed([EchoDevice(), EchoDevice()])
+    let other = try EchoClient(try bed.frontEnd(1))
+    let client = try EchoClient(try bed.frontEnd(), [.version1])
+    let pipe = try Pipe(nonBlocking: true)
+    let pair = try UnixSocket.pair()
+    let event = try EventFD()
+    let raw =
+      switch kind {
+      case .pipe: pipe.writing.raw
+      case .socket: pair.second.raw
+      case .eventFD: event.descriptor.raw
+      }
+    let call = try FileDescriptor.duplicating(raw)
+    try client.frontEnd.tell(.setVringCall, FrontEnd.bytes(0), descriptors: [call.raw])
+    try client.frontEnd.tell(.setVringError, FrontEnd.bytes(0), descriptors: [call.raw])
+    while try call.writeWord(kind == .eventFD ? UInt64.max - 1 : 1) {}
+    try call.setNonBlocking(false)
+    // The worker's call waits now.
+    try client.offerOne()
+    #expect(try other.echo([1]) == [1])
+    let base = try client.frontEnd.stopRing(0)
+    // And so does telling of a fault.
+    try client.frontEnd.startRing(client.ring, base: base | 0x1_0000)
+    #expect(try other.echo([2]) == [2])
+    #expect(bed.stop())
+  }
+
   @Test("everything about a ring may come again, in any order, while it runs", arguments: formats)
   func repeatedWhileRunning(_ features: Features) throws {
     let bed = try ServerBed([EchoDevice()])

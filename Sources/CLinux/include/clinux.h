@@ -165,4 +165,10 @@ int clinux_inotify_add_watch(int fd, const char *path, unsigned int events);
 /* pipe(2) */
 int clinux_pipe2(int *ends, int flags);
 
+/*
+ * nudge.c. Makes a system call that waits in the thread fail with EINTR, by SIGURG, which otherwise does
+ * nothing. Returns 0 or an error number.
+ */
+int clinux_nudge(unsigned long thread);
+
 #endif

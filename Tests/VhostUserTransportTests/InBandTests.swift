@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// In-band notifications: kicks, calls and errors as messages.
+
+import Linux
+import Testing
+import VhostUserTesting
+import VhostUserTransport
+import VirtioRing
+import VirtioTesting
+
+@Suite struct InBandTests {
+  /// A front-end without any eventfd.
+  private final class Client {
+    let frontEnd: FrontEnd
+    let channel: RawFrontEnd
+    var ring: FrontEndRing
+
+    init(_ frontEnd: FrontEnd, _ features: Features, channelFirst: Bool) throws {
+      self.frontEnd = frontEnd
+      try frontEnd.negotiate(features)
+      try frontEnd.shareMemory()
+      let pair = try UnixSocket.pair()
+      let channel = RawFrontEnd(try pair.first.duplicate())
+      self.channel = consume channel
+      ring = try frontEnd.makeRing(1, size: 16)
+      if channelFirst {
+        try frontEnd.tell(.setBackendChannel, descriptors: [pair.second.raw])
+      }
+      try frontEnd.tell(.setVringSize, VringState(index: 1, number: 16).bytes)
+      try frontEnd.tell(.setVringAddress, FrontEnd.address(of: ring).bytes)
+      try frontEnd.enableRing(1, true)
+      if !channelFirst {
+        try kick()
+        try frontEnd.tell(.setBackendChannel, descriptors: [pair.second.raw])
+      }
+    }
+
+    func kick() throws {
+      try frontEnd.tell(.vringKick, VringState(index: 1, number: 0).bytes)
+    }
+
+    func echo(_ bytes: [UInt8]) throws -> [UInt8] {
+      let space = frontEnd.space
+      defer { frontEnd.space = space }
+      let memory = frontEnd.memory.memory
+      let source = frontEnd.space.take(64)
+      let target = frontEnd.space.take(64)
+      memory.write(bytes, at: source)
+      guard
+        ring.driver.offer([
+          .readable(source, UInt32(bytes.count)), .writable(target, UInt32(bytes.count)),
+        ])
+      else { throw FrontEndError.badRing }
+      // Before the kick: the call must not be missed.
+      _ = ring.driver.allowCalls()
+      try kick()
+      while true {
+        if let used = try ring.driver.collect() {
+          return memory.bytes(at: target, count: Int(used.written))
+        }
+        if ring.driver.allowCalls() { continue }
+        let call = try channel.receive()
+        let expected = Message(
+          BackEndRequest.vringCall.rawValue, payload: VringState(index: 1, number: 0).bytes)
+        guard call == expected else { throw FrontEndError.badReply }
+      }
+    }
+  }
+
+  @Test(
+    "a ring is kicked and called by messages, whenever the channel comes", arguments: formats,
+    [true, false])
+  func kicksAndCalls(_ features: Features, _ channelFirst: Bool) throws {
+    let bed = try ServerBed([EchoDevice()])
+    let client = try Client(try bed.frontEnd(), features, channelFirst: channelFirst)
+    for byte: UInt8 in 0..<50 { #expect(try client.echo([byte]) == [byte]) }
+    // Stopped, and started by a kick again.
+    let base = try client.frontEnd.stopRing(1)
+    try client.frontEnd.tell(.setVringBase, VringState(index: 1, number: base).bytes)
+    for byte: UInt8 in 0..<50 { #expect(try client.echo([byte]) == [byte]) }
+  }
+
+  @Test("a ring that breaks is told of by a message where there is no descriptor for it")
+  func errors() throws {
+    let bed = try ServerBed([EchoDevice()])
+    let client = try Client(try bed.frontEnd(), .allRing, channelFirst: true)
+    #expect(try client.echo([1]) == [1])
+    guard client.ring.driver.offer([.readable(1 << 60, 1)]) else { throw FrontEndError.badRing }
+    try client.kick()
+    var message = try client.channel.receive()
+    while message.request == BackEndRequest.vringCall.rawValue {
+      message = try client.channel.receive()
+    }
+    #expect(
+      message
+        == Message(
+          BackEndRequest.vringError.rawValue, payload: VringState(index: 1, number: 0).bytes))
+  }
+
+  @Test("a kick by message without the feature, or with a number, is refused")
+  func badKick() throws {
+    let bed = try ServerBed([EchoDevice()])
+    let frontEnd = try bed.frontEnd()
+    try frontEnd.negotiate([], protocolFeatures: [.replyAck])
+    #expect(throws: FrontEndError.refused) {
+      try frontEnd.tell(.vringKick, VringState(index: 0, number: 0).bytes)
+    }
+    try frontEnd.negotiate([])
+    #expect(throws: FrontEndError.refused) {
+      try frontEnd.tell(.vringKick, VringState(index: 0, number: 1).bytes)
+    }
+  }
+
+  @Test("a channel that nobody reads holds up neither the ring nor the server")
+  func unreadChannel() throws {
+    let bed = try ServerBed([EchoDevice()])
+    let client = try Client(try bed.frontEnd(), [.version1], channelFirst: true)
+    for _ in 0..<1000 {
+      let isOffered = client.ring.driver.offer([.readable(0x10_0000, 1)])
+      #expect(isOffered)
+      _ = client.ring.driver.allowCalls()
+      try client.kick()
+      #expect(try eventually { try client.ring.driver.collect() != nil })
+    }
+    _ = try client.frontEnd.stopRing(1)
+  }
+}
