@@ -157,16 +157,16 @@ final class NetBed {
   var chains: UInt64 { statistics.chains.load(ordering: .relaxed) }
   var bytes: UInt64 { statistics.bytes.load(ordering: .relaxed) }
   var calls: UInt64 { statistics.calls.load(ordering: .relaxed) }
+}
 
-  /// Waits until something has come true. - Returns: whether it has.
-  func eventually(_ condition: () -> Bool) -> Bool {
-    let end = ContinuousClock.now + soon
-    while !condition() {
-      guard ContinuousClock.now < end else { return false }
-      usleep(500)
-    }
-    return true
+/// Waits until something has come true. - Returns: whether it has.
+func eventually(_ condition: () -> Bool) -> Bool {
+  let end = ContinuousClock.now + soon
+  while !condition() {
+    guard ContinuousClock.now < end else { return false }
+    usleep(500)
   }
+  return true
 }
 
 /// A flag that two threads of a test share.

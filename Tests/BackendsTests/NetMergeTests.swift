@@ -110,7 +110,7 @@ struct NetMergeTests {
     #expect(offer(bed, 1536))
     #expect(offer(bed, 1536))
     try bed.hostSend(frame(6000))
-    #expect(bed.eventually { bed.dropped == 1 })
+    #expect(eventually { bed.dropped == 1 })
     try bed.hostSend(frame(2000))
     #expect(try receive(bed, bufferSize: 1536).frame == frame(2000))
     #expect(bed.chains == 2)
@@ -172,7 +172,7 @@ struct NetMergeTests {
     let bed = try bed(size: 256)
     for _ in 0..<100 { #expect(offer(bed, 16)) }
     try bed.hostSend(frame(2000))
-    #expect(bed.eventually { bed.dropped == 1 })
+    #expect(eventually { bed.dropped == 1 })
     try bed.hostSend(frame(100))
     #expect(try receive(bed, bufferSize: 16).frame == frame(100))
   }

@@ -83,7 +83,7 @@ struct NetReceiveTests {
     bed.queue.memory.fill(0x5a, at: address, count: 4096)
     #expect(bed.queue.offer([.writable(address, 100)]))
     try bed.hostSend(frame(3000))
-    #expect(bed.eventually { bed.dropped == 1 })
+    #expect(eventually { bed.dropped == 1 })
     #expect(bed.queue.memory.bytes(at: address + 100, count: 3996).allSatisfy { $0 == 0x5a })
   }
 
@@ -220,7 +220,7 @@ struct NetReceiveTests {
     let counter = SharedCounter()
     bed.device.configurationChange.observe { counter.value.add(1, ordering: .relaxed) }
     #expect(shutdown(bed.host.raw, Int32(SHUT_RDWR)) == 0)
-    #expect(bed.eventually { !bed.device.isLinkUp })
+    #expect(eventually { !bed.device.isLinkUp })
     #expect(counter.value.load(ordering: .relaxed) == 1)
     #expect(bed.device.configuration()[6] == 0)
     let before = try processorTime(ofThreads: "gone0-rx")
@@ -249,7 +249,7 @@ struct NetReceiveTests {
     let address = try #require(bed.offerBuffer(2000))
     bed.device.setLink(up: false)
     try bed.hostSend(frame(60))
-    #expect(bed.eventually { bed.dropped == 1 })
+    #expect(eventually { bed.dropped == 1 })
     bed.device.setLink(up: true)
     try bed.hostSend(frame(61))
     let used = try #require(try bed.queue.awaitUsed())

@@ -32,7 +32,7 @@ public final class NetDevice: Device {
   /// The counters of each queue.
   public let statistics = [QueueStatistics(), QueueStatistics()]
 
-  private let tap: TapBackend
+  let tap: TapBackend
   private let link: NetLink
   private let monitor: LinkMonitor?
   private let address: MACAddress?

@@ -49,7 +49,7 @@ struct TapSetup {
     return tap
   }
 
-  private static func reason(_ error: Errno, name: String) -> String {
+  static func reason(_ error: Errno, name: String) -> String {
     switch error {
     case .notFound, .noSuchDevice, .noSuchDeviceOrAddress:
       "there is no /dev/net/tun; load it with 'modprobe tun', or give the device to the container"
@@ -70,7 +70,7 @@ struct TapSetup {
   /// Sets the interface of a tap up as the options say.
   ///
   /// - Parameter mayBeDown: whether the interface may stay down where there is no right to switch it
-  ///   on: somebody else made it and will do that.
+  ///   on: somebody else made it.
   func apply(to tap: borrowing Tap, mayBeDown: Bool) throws(DeviceError) {
     let interface = tap.interface
     if let mtu = options.mtu {
