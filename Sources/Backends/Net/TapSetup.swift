@@ -69,8 +69,8 @@ struct TapSetup {
 
   /// Sets the interface of a tap up as the options say.
   ///
-  /// - Parameter mayBeDown: whether the interface may stay down where there is no right to switch it
-  ///   on: somebody else made it.
+  /// - Parameter mayBeDown: whether the interface may stay down where no right to switch it on is
+  ///   had: somebody else made it.
   func apply(to tap: borrowing Tap, mayBeDown: Bool) throws(DeviceError) {
     let interface = tap.interface
     if let mtu = options.mtu {
