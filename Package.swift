@@ -94,7 +94,7 @@ let package = Package(
     .testTarget(
       name: "LgdevTests",
       dependencies: [
-        "lgdev", "Backends", "Linux", "VhostUserTesting", "VirtioTesting",
+        "lgdev", "Backends", "Linux", "VhostUserTesting", "VirtioRing", "VirtioTesting",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

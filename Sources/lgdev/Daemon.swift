@@ -13,8 +13,8 @@ import Logging
 import VhostUserTransport
 
 enum Daemon {
-  /// What ends the program in good order.
-  private static let endSignals: SignalSet = [.terminate, .interrupt, .hangup]
+  /// What ends the program in good order, and what says that the terminal's size has changed.
+  private static let signals: SignalSet = [.terminate, .interrupt, .hangup, .windowChange]
 
   /// Serves the devices of a plan until a signal comes or, with `--once`, the front-ends have gone.
   static func run(_ plan: ServePlan) throws(HostError) {
@@ -23,11 +23,23 @@ enum Daemon {
     // Before any thread is started, so that no thread takes these signals.
     let signals = try takeSignals()
     let server = try makeServer(plan, logger)
-    // The signal is left where it is: one is enough.
-    server.watch(signals.descriptor.raw) { [unowned server] in server.requestStop() }
-    defer { server.shutdown() }
-
-    let devices = try makeDevices(of: plan, logger: logger)
+    let stopper = server.stopper
+    let devices = try makeDevices(of: plan, logger: logger) { stopper.requestStop() }
+    let consoles = devices.compactMap { $0.device as? ConsoleDevice }
+    server.watch(signals.descriptor.raw) { [unowned server] in
+      while let signal = try? signals.next() {
+        if signal == .windowChange {
+          for console in consoles { console.hostResized() }
+        } else {
+          server.requestStop()
+        }
+      }
+    }
+    // Queues first, then what they write to.
+    defer {
+      server.shutdown()
+      for console in consoles { console.shutDown() }
+    }
     for (entry, made) in zip(plan.entries, devices) {
       do throws(DeviceError) {
         try server.add(made.device, at: entry.endpoint.location(access))
@@ -50,7 +62,7 @@ enum Daemon {
   }
 
   private static func takeSignals() throws(HostError) -> SignalFD {
-    do throws(Errno) { return try SignalFD(endSignals) } catch {
+    do throws(Errno) { return try SignalFD(signals) } catch {
       throw HostError("the system gives no signalfd: \(error)")
     }
   }
@@ -65,12 +77,12 @@ enum Daemon {
 
   /// Makes the devices, the harmless ones first. - Returns: them in the plan's order.
   private static func makeDevices(
-    of plan: ServePlan, logger: Logger
+    of plan: ServePlan, logger: Logger, end: @escaping @Sendable () -> Void
   ) throws(HostError) -> [MadeDevice] {
     var made: [Int: MadeDevice] = [:]
     for type in [DeviceType.block, .rng, .net, .console] {
       for (index, entry) in plan.entries.enumerated() where entry.device.type == type {
-        made[index] = try MadeDevice(entry, logger: logger)
+        made[index] = try MadeDevice(entry, logger: logger, end: end)
       }
     }
     return plan.entries.indices.compactMap { made[$0] }

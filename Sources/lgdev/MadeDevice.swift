@@ -13,7 +13,11 @@ struct MadeDevice {
   let summary: String
 
   /// Makes a device and everything on the host that belongs to it.
-  init(_ entry: ServePlan.Entry, logger: Logger) throws(HostError) {
+  ///
+  /// - Parameter end: ends the program, from any thread.
+  init(
+    _ entry: ServePlan.Entry, logger: Logger, end: @escaping @Sendable () -> Void
+  ) throws(HostError) {
     let report: @Sendable (String) -> Void = { line in logger.warning("\(line)") }
     do throws(DeviceError) {
       switch entry.device {
@@ -21,8 +25,10 @@ struct MadeDevice {
         self = try .init(block: argument, name: entry.name, logger: logger, report: report)
       case .rng(let argument):
         self = try .init(rng: argument, name: entry.name, report: report)
-      default:
-        throw DeviceError("serve \(entry.name)", "not built yet")
+      case .net(let argument):
+        self = try .init(net: argument, name: entry.name, report: report)
+      case .console(let argument):
+        self = try .init(console: argument, name: entry.name, report: report, end: end)
       }
     } catch {
       throw HostError("\(entry.name): \(error)")
@@ -55,6 +61,48 @@ struct MadeDevice {
         argument.cache == .none ? "no cache" : argument.cache.rawValue,
         argument.isReadOnly ? "read-only" : nil,
       ])
+  }
+
+  private init(
+    net argument: NetArgument, name: String, report: @escaping @Sendable (String) -> Void
+  ) throws(DeviceError) {
+    var options = NetOptions(tap: argument.tap)
+    options.mac = argument.mac
+    options.mtu = argument.mtu
+    options.bridge = argument.bridge
+    options.address = argument.address
+    options.onTrouble = report
+    let card = try NetDevice(name: name, options: options)
+    self.init(
+      device: card,
+      summary: [
+        card.interfaceName ?? argument.tap.text, argument.address?.description,
+        argument.bridge.map { "port of \($0)" }, argument.mac.map { "mac \($0)" },
+        argument.mtu.map { "mtu \($0)" },
+      ])
+  }
+
+  private init(
+    console argument: ConsoleArgument, name: String,
+    report: @escaping @Sendable (String) -> Void, end: @escaping @Sendable () -> Void
+  ) throws(DeviceError) {
+    var options = ConsoleOptions(argument.end)
+    options.overflow = argument.overflow
+    options.size = argument.size
+    options.onEscape = end
+    options.onTrouble = report
+    let console = try ConsoleDevice(name: name, options: options)
+    let place =
+      switch argument.end {
+      case .stdio: "stdio; Ctrl-C three times ends"
+      case .pty(nil): "pty \(console.hostPath ?? "")"
+      case .pty(let link?): "pty \(link)"
+      case .socket(let path): "socket \(path)"
+      case .file(let path): "file \(path)"
+      }
+    self.init(
+      device: console,
+      summary: [place, argument.size.map { "\($0.columns)x\($0.rows)" }])
   }
 
   private init(

@@ -19,7 +19,7 @@ enum Preflight {
       if case .inherited(let descriptor) = entry.endpoint {
         try checkInherited(descriptor, "--fd \(descriptor)", isSocket: true)
       }
-      if case .net(let net) = entry.device, case .descriptor(let descriptor) = net.link {
+      if case .net(let net) = entry.device, case .fd(let descriptor) = net.tap {
         try checkInherited(descriptor, "\(entry.name): fd=\(descriptor)", isSocket: false)
       }
     }

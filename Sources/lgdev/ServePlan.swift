@@ -3,6 +3,7 @@
 // ServePlan: what a `lgdev serve` command line asks for, checked as far as that goes without looking at
 // the host.
 
+import Backends
 import Logging
 
 /// Which devices to serve, and where.
@@ -94,7 +95,7 @@ struct ServePlan {
       named.append((name, device))
     }
     let terminals = devices.filter {
-      if case .console(let console) = $0 { console.end == .stdio } else { false }
+      if case .console(let console) = $0 { console.end == .stdio() } else { false }
     }
     guard terminals.count <= 1 else {
       throw UsageError("--console stdio is given twice, and there is one terminal; use pty")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Backends
+import Linux
 import Testing
 
 @testable import lgdev
@@ -58,12 +59,12 @@ private func complaint(_ make: () throws -> Void) -> String? {
   @Test func `a network card is on a tap by name or by descriptor`() throws {
     let named = try NetArgument(
       "tap=tap0,mac=52:54:00:12:34:5F,mtu=9000,bridge=br0,address=10.0.0.1/24")
-    #expect(named.link == .tap("tap0"))
-    #expect(named.mac == [0x52, 0x54, 0, 0x12, 0x34, 0x5f])
+    #expect(named.tap == .create("tap0"))
+    #expect(named.mac == MACAddress([0x52, 0x54, 0, 0x12, 0x34, 0x5f]))
     #expect(named.mtu == 9000)
     #expect(named.bridge == "br0")
-    #expect(named.address == NetArgument.Address(bytes: [10, 0, 0, 1], prefixLength: 24))
-    #expect(try NetArgument("fd=5").link == .descriptor(5))
+    #expect(named.address == IPv4Prefix("10.0.0.1/24"))
+    #expect(try NetArgument("fd=5").tap == .fd(5))
   }
 
   @Test(arguments: [
@@ -74,9 +75,8 @@ private func complaint(_ make: () throws -> Void) -> String? {
     ("tap=a/b", "column 5: 'a/b' is not an interface"),
     ("tap=t,mac=01:00:5e:00:00:01", "column 11: '01:00:5e:00:00:01' is not a unicast MAC"),
     ("tap=t,mac=52:54:00:12:34", "is not a unicast MAC"),
-    ("tap=t,mac=52:54:00:12:34:5", "is not a unicast MAC"),
     ("tap=t,mac=52:54:00:12:34:+5", "is not a unicast MAC"),
-    ("tap=t,mtu=67", "column 11: '67' is not a number from 68 to 65535"),
+    ("tap=t,mtu=67", "column 11: '67' is not a number from 68 to 65521"),
     ("tap=t,address=10.0.0.1", "column 15: '10.0.0.1' is not an address such as"),
     ("tap=t,address=10.0.0.256/24", "is not an address such as"),
     ("tap=t,address=10.0.0.1/33", "is not an address such as"),
@@ -89,13 +89,13 @@ private func complaint(_ make: () throws -> Void) -> String? {
   }
 
   @Test func `a console has one of four ends`() throws {
-    #expect(try ConsoleArgument("stdio").end == .stdio)
+    #expect(try ConsoleArgument("stdio").end == .stdio())
     #expect(try ConsoleArgument("pty").end == .pty(link: nil))
     #expect(try ConsoleArgument("pty:/tmp/c").end == .pty(link: "/tmp/c"))
-    #expect(try ConsoleArgument("socket:/tmp/s").end == .socket("/tmp/s"))
+    #expect(try ConsoleArgument("socket:/tmp/s").end == .socket(path: "/tmp/s"))
     let file = try ConsoleArgument("file:/tmp/l,,1,size=80x25,overflow=drop,id=log")
-    #expect(file.end == .file("/tmp/l,1"))
-    #expect(file.size == ConsoleArgument.Size(columns: 80, rows: 25))
+    #expect(file.end == .file(path: "/tmp/l,1"))
+    #expect(file.size == TerminalSize(columns: 80, rows: 25))
     #expect(file.overflow == .drop)
     #expect(file.id == "log")
   }

@@ -49,7 +49,11 @@ final class Program {
   /// - Parameters:
   ///   - directory: where it runs.
   ///   - input: a descriptor that becomes number 3, by way of standard input.
-  init(_ arguments: [String], in directory: TemporaryDirectory, input: Int32? = nil) throws {
+  ///   - terminal: a descriptor that becomes standard input.
+  init(
+    _ arguments: [String], in directory: TemporaryDirectory, input: Int32? = nil,
+    terminal: Int32? = nil
+  ) throws {
     self.directory = directory
     files = try TemporaryDirectory()
     for name in ["out", "err"] { try files.makeFile(name, size: 0) }
@@ -63,7 +67,9 @@ final class Program {
     } else {
       process.executableURL = URL(fileURLWithPath: Self.path)
       process.arguments = arguments
-      process.standardInput = FileHandle.nullDevice
+      process.standardInput =
+        terminal.map { FileHandle(fileDescriptor: $0, closeOnDealloc: false) }
+        ?? FileHandle.nullDevice
     }
     try process.run()
   }
