@@ -78,7 +78,7 @@ let package = Package(
       name: "ring-model", dependencies: ["RingHarness", "VirtioRing"], path: "Fuzz/ring-model",
       swiftSettings: strict),
     .testTarget(
-      name: "VirtioRingTests", dependencies: ["VirtioRing", "VirtioTesting", "RingHarness"],
+      name: "VirtioRingTests", dependencies: ["VirtioRing", "VirtioTesting", "RingHarness", "Linux"],
       swiftSettings: strict),
     .testTarget(
       name: "BackendsTests", dependencies: ["Backends", "Linux", "VirtioRing", "VirtioTesting"],

@@ -3,7 +3,7 @@
 // What of the harness needs pointers: the segments of a chain as numbers, and memory tables made of
 // regions of other tables. Its fence file.
 
-import VirtioRing
+public import VirtioRing
 import VirtioTesting
 
 /// A segment of a chain: device-readable ones first.
@@ -13,6 +13,15 @@ func segment(_ index: Int, of chain: borrowing Chain) -> IOVector {
   // SAFETY: compared just above; the numbers are copied out.
   return index < readable
     ? unsafe chain.readableSegments[index] : unsafe chain.writableSegments[index - readable]
+}
+
+/// All segments of a chain: device-readable ones first.
+public func segments(of chain: borrowing Chain) -> [IOVector] {
+  var all: [IOVector] = []
+  for index in 0..<chain.readableCount + chain.writableCount {
+    all.append(segment(index, of: chain))
+  }
+  return all
 }
 
 /// The same memory in another table: one region is cut in two, so that every look-up differs.

@@ -45,7 +45,8 @@ final class RingBed {
 
   init(
     _ format: RingFormat, size: UInt16 = 8, features: Features = [], start: UInt16 = 0,
-    wrap: Bool = true, indirectCapacity: Int = 8, chainCount: Int = 8
+    wrap: Bool = true, indirectCapacity: Int = 8, chainCount: Int = 8,
+    segmentCapacity: Int = 64
   ) throws {
     let ringBytes = UInt64(size) * UInt64(16 * (indirectCapacity + 2)) + 0x4000
     memory = TestMemory(byteCount: ringBytes + 0x10000)
@@ -55,7 +56,7 @@ final class RingBed {
     driver = Driver(
       plan, memory: memory, features: features.union(format.features), start: start, wrap: wrap)
     queue = try Virtqueue(driver.configuration, memory: memory.guestMemory)
-    chains = ChainPool(count: chainCount, segmentCapacity: 64)
+    chains = ChainPool(count: chainCount, segmentCapacity: segmentCapacity)
   }
 
   // MARK: Driver
@@ -138,5 +139,19 @@ final class RingBed {
     _ word: Word, at offset: Int, of number: Int = 0
   ) -> Bool {
     chains[number].store(word, at: offset)
+  }
+
+  /// Copies readable bytes out. - Returns: how many were there.
+  func read(from offset: Int, into bytes: inout [UInt8], of number: Int = 0) -> Int {
+    var span = bytes.mutableSpan
+    // SAFETY: every value is a UInt8.
+    var raw = unsafe span.mutableBytes
+    return chains[number].copyReadable(from: offset, into: &raw)
+  }
+
+  /// Copies bytes into the writable part. - Returns: how many found room.
+  func write(_ bytes: [UInt8], to offset: Int, of number: Int = 0) -> Int {
+    // SAFETY: every value is a UInt8.
+    unsafe chains[number].copyWritable(to: offset, from: bytes.span.bytes)
   }
 }
