@@ -121,11 +121,11 @@ struct ConsoleSocketTests {
   @Test("overflow=block holds the guest for a slow reader, and loses nothing")
   func slowReaderBlocks() throws {
     let bed = try ConsoleBed(options { $0.bufferSize = 10_000 })
-    let bytes = randomBytes(2_000_000)
+    let bytes = randomBytes(700_000)
     let reader = try WorkerThread.start(name: "reader", state: try UnixSocket.connect(path)) {
       (client: consuming FileDescriptor) in
       pause(.milliseconds(300))
-      return (try? readBytes(2_000_000, from: client, within: .seconds(20))) ?? []
+      return (try? readBytes(700_000, from: client, within: .seconds(20))) ?? []
     }
     let start = ContinuousClock.now
     #expect(try bed.say(bytes, pieceSize: 8000, within: .seconds(20)) == bytes.count)
@@ -144,7 +144,7 @@ struct ConsoleSocketTests {
         $0.onTrouble = log.hook
       })
     let client = try UnixSocket.connect(path)
-    let bytes = randomBytes(2_000_000)
+    let bytes = randomBytes(700_000)
     #expect(try bed.say(bytes, pieceSize: 8000, within: .seconds(20)) == bytes.count)
     #expect(bed.device.losses.output.load(ordering: .relaxed) > 0)
     #expect(
@@ -168,12 +168,12 @@ struct ConsoleSocketTests {
         $0.bufferSize = 10_000
       })
     let client = try UnixSocket.connect(path)
-    let bytes = randomBytes(2_000_000)
+    let bytes = randomBytes(700_000)
     #expect(try bed.say(bytes, pieceSize: 8000, within: .seconds(10)) == bytes.count)
     // All has left the pipe when the last bytes are in the buffer.
     pause(.milliseconds(50))
     let kept = bytes.count - Int(bed.device.losses.output.load(ordering: .relaxed))
-    #expect(kept < 1_000_000)
+    #expect(kept < 600_000)
     let received = try readBytes(kept, from: client)
     #expect(received.count == kept)
     #expect(Array(received.suffix(10_000)) == Array(bytes.suffix(10_000)))
@@ -185,9 +185,9 @@ struct ConsoleSocketTests {
   func stopWhileBlocked(format: QueueFormat) throws {
     let bed = try ConsoleBed(options { $0.bufferSize = 10_000 }, format)
     let client = try UnixSocket.connect(path)
-    let bytes = randomBytes(2_000_000)
+    let bytes = randomBytes(700_000)
     let taken = try bed.say(bytes, pieceSize: 8000, within: .milliseconds(300))
-    #expect(taken < 1_000_000)
+    #expect(taken < 600_000)
     for _ in 0..<3 {
       let start = ContinuousClock.now
       bed.transmit.stop()
@@ -204,10 +204,10 @@ struct ConsoleSocketTests {
   func resetWhileBlocked() throws {
     let bed = try ConsoleBed(options { $0.bufferSize = 10_000 })
     let client = try UnixSocket.connect(path)
-    _ = try bed.say(randomBytes(2_000_000), pieceSize: 8000, within: .milliseconds(300))
+    _ = try bed.say(randomBytes(700_000), pieceSize: 8000, within: .milliseconds(300))
     bed.transmit.stop()
     bed.device.reset()
-    _ = try readBytes(2_000_000, from: client, within: .milliseconds(200))
+    _ = try readBytes(700_000, from: client, within: .milliseconds(200))
     let again = try QueueBed(bed.device, index: 1)
     #expect(again.offer(Array("a new driver's first line".utf8)))
     #expect(try again.awaitUsed() != nil)
@@ -219,9 +219,9 @@ struct ConsoleSocketTests {
     let bed = try ConsoleBed(options())
     let client = try UnixSocket.connect(path)
     try client.setNonBlocking(true)
-    let bytes = randomBytes(4_000_000)
+    let bytes = randomBytes(1_000_000)
     let sent = try sendUntilFull(bytes, to: client)
-    #expect(sent < 1_000_000)
+    #expect(sent < 600_000)
     // A paused guest changes nothing.
     bed.receive.stop()
     bed.device.reset()
