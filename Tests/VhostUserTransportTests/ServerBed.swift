@@ -68,6 +68,7 @@ final class ServerBed {
   private struct Job: Sendable {
     let devices: [any Device]
     let locations: [FrontEndLocation]
+    let once: Bool
     let logger: Logger
     let started: Started
   }
@@ -84,7 +85,7 @@ final class ServerBed {
   /// Serves devices at `dev0.sock`, `dev1.sock`, … in a new directory, or at given places.
   init(
     _ devices: [any Device], at locations: [FrontEndLocation]? = nil,
-    in directory: SocketDirectory? = nil
+    in directory: SocketDirectory? = nil, once: Bool = false
   ) throws {
     let directory = try directory ?? SocketDirectory()
     let places =
@@ -94,7 +95,7 @@ final class ServerBed {
     lines = LogLines()
     started = try Started()
     let job = Job(
-      devices: devices, locations: places, logger: lines.logger, started: started)
+      devices: devices, locations: places, once: once, logger: lines.logger, started: started)
     thread = try WorkerThread.start(name: "server", state: job) { Self.serve($0) }
     started.bell.drain()
     if let failure = started.failure.withLock({ $0 }) {
@@ -106,7 +107,7 @@ final class ServerBed {
   /// The server's thread. - Returns: whether `run` ended as it should.
   private static func serve(_ job: Job) -> Bool {
     do {
-      let server = try VhostUserServer(logger: job.logger)
+      let server = try VhostUserServer(logger: job.logger, once: job.once)
       defer { server.shutdown() }
       do {
         for (device, location) in zip(job.devices, job.locations) {
@@ -139,6 +140,9 @@ final class ServerBed {
     try RawFrontEnd(connectingTo: path(index))
   }
 
+  /// Waits until the server has ended by itself. - Returns: whether it ended as it should.
+  func waitForEnd() -> Bool { thread.take()?.join() ?? false }
+
   /// Ends the server. - Returns: whether it ended as it should.
   @discardableResult
   func stop() -> Bool {
@@ -149,21 +153,17 @@ final class ServerBed {
   deinit { stop() }
 }
 
-/// Waits until something holds.
+/// Waits until something holds, five seconds at most, looking often at first.
 func eventually(_ holds: () throws -> Bool) rethrows -> Bool {
-  for _ in 0..<2000 {
-    if try holds() { return true }
-    CurrentThread.sleepForTest()
+  let end = MonotonicClock.nanoseconds + 5_000_000_000
+  var pause = Duration.microseconds(20)
+  while try !holds() {
+    guard MonotonicClock.nanoseconds < end else { return false }
+    var nobody: InlineArray<1, PollEntry> = [.ignored]
+    _ = try? Poll.wait(&nobody, timeout: pause)
+    pause = min(pause * 2, .milliseconds(5))
   }
-  return false
-}
-
-extension CurrentThread {
-  /// A moment.
-  fileprivate static func sleepForTest() {
-    var entries: InlineArray<1, PollEntry> = [.ignored]
-    _ = try? Poll.wait(&entries, timeout: .milliseconds(2))
-  }
+  return true
 }
 
 /// A descriptor that can be optional in a class.
@@ -190,6 +190,12 @@ final class EchoClient {
     try frontEnd.shareMemory()
     ring = try frontEnd.makeRing(queue, size: 64)
     try frontEnd.startRing(ring, base: base)
+  }
+
+  /// Takes over a ring that runs.
+  init(_ frontEnd: FrontEnd, running ring: consuming FrontEndRing) {
+    self.frontEnd = frontEnd
+    self.ring = ring
   }
 
   /// Kicks go to this descriptor.
