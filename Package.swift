@@ -77,6 +77,9 @@ let package = Package(
     .executableTarget(
       name: "ring-model", dependencies: ["RingHarness", "VirtioRing"], path: "Fuzz/ring-model",
       swiftSettings: strict),
+    .executableTarget(
+      name: "ring-calls", dependencies: ["VirtioRing", "VirtioTesting"],
+      path: "Tests/Proofs/RingCalls", swiftSettings: strict),
     .testTarget(
       name: "VirtioRingTests", dependencies: ["VirtioRing", "VirtioTesting", "RingHarness", "Linux"],
       swiftSettings: strict),

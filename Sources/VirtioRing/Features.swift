@@ -4,7 +4,7 @@
 ///
 /// The names here are those that concern rings and transports (virtio 1.3, chapter 6); devices add
 /// their own.
-public struct Features: OptionSet, Sendable, Hashable {
+public struct Features: RawRepresentable, Sendable, Hashable {
   /// Bit `n` is feature `n`.
   public let rawValue: UInt64
 
@@ -40,10 +40,7 @@ public struct Features: OptionSet, Sendable, Hashable {
   /// VIRTIO_F_RING_RESET: a queue can be reset alone.
   public static let ringReset = Features(bit: 40)
 
-  /// Everything that `Virtqueue` serves.
-  public static let allRing: Features = ringFormats.union(ringNotifications)
-
-  private static let ringFormats = version1.union(packedRing).union(indirectDescriptors)
-    .union(inOrder).union(anyLayout).union(orderPlatform).union(ringReset)
-  private static let ringNotifications = eventIndex.union(notifyOnEmpty).union(notificationData)
+  /// Whether all of these features are in this set.
+  @inline(__always)
+  public func contains(_ other: Features) -> Bool { rawValue & other.rawValue == other.rawValue }
 }

@@ -87,10 +87,9 @@ struct ChainStorage: ~Copyable, @unchecked Sendable {
 
   init(capacity: Int) {
     let capacity = max(1, capacity)
-    let block = UnsafeMutableRawPointer.allocate(
-      byteCount: MemoryLayout<ChainHeader>.stride + capacity * MemoryLayout<IOVector>.stride,
-      alignment: 16)
-    // SAFETY: the block was made for a header and that many segments behind it; deinit frees it, once.
+    // SAFETY: the block is made for a header and that many segments behind it; deinit frees it, once.
+    let block = unsafe allocateScratch(
+      byteCount: MemoryLayout<ChainHeader>.stride + capacity * MemoryLayout<IOVector>.stride)
     unsafe base = block.bindMemory(to: ChainHeader.self, capacity: 1)
     unsafe base.initialize(to: ChainHeader(capacity: capacity))
     unsafe segments.initialize(
@@ -199,10 +198,13 @@ struct InFlightTable: ~Copyable, @unchecked Sendable {
   init(size: UInt16) {
     self.size = size
     // SAFETY: all of what is allocated is initialised; deinit frees it, once.
-    unsafe slots = .allocate(capacity: max(1, Int(size)))
-    unsafe order = .allocate(capacity: max(1, Int(size)))
-    unsafe slots.initialize(repeating: Slot(), count: max(1, Int(size)))
-    unsafe order.initialize(repeating: 0, count: max(1, Int(size)))
+    let count = max(1, Int(size))
+    unsafe slots = allocateScratch(byteCount: count * MemoryLayout<Slot>.stride)
+      .bindMemory(to: Slot.self, capacity: count)
+    unsafe order = allocateScratch(byteCount: count * MemoryLayout<UInt16>.stride)
+      .bindMemory(to: UInt16.self, capacity: count)
+    unsafe slots.initialize(repeating: Slot(), count: count)
+    unsafe order.initialize(repeating: 0, count: count)
   }
 
   deinit {
