@@ -101,7 +101,7 @@ struct ChainStorage: ~Copyable, @unchecked Sendable {
   /// The first segment: it follows the header, whose stride is a multiple of a segment's alignment.
   private var segments: UnsafeMutablePointer<IOVector> {
     @inline(__always) get {
-    // SAFETY: as above.
+      // SAFETY: as above.
       unsafe UnsafeMutableRawPointer(base + 1).assumingMemoryBound(to: IOVector.self)
     }
   }
