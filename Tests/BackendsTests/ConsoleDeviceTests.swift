@@ -177,4 +177,38 @@ struct ConsoleDeviceTests {
     options.bufferSize = 0
     #expect(throws: DeviceError.self) { try ConsoleDevice(name: "console0", options: options) }
   }
+
+  @Test("leaves no descriptor open, however it was connected and however often")
+  func descriptors() async {
+    // In a process of its own: other tests open and close, too.
+    await #expect(processExitsWith: .success) {
+      let directory = try TestDirectory()
+      let null = try FileDescriptor.open("/dev/null", .readWrite)
+      var before = 0
+      for round in 0..<6 {
+        // The first round has opened what stays open for good.
+        if round == 1 { before = try Process.openDescriptorCount() }
+        let ends: [ConsoleOptions.HostEnd] = [
+          .stdio(input: null.raw, output: null.raw), .pty(link: directory.path("pty")),
+          .socket(path: directory.path("sock")), .file(path: directory.path("log")),
+        ]
+        for end in ends {
+          let bed = try ConsoleBed(ConsoleOptions(end))
+          try bed.say("text")
+          bed.end()
+        }
+        // Refused at different depths.
+        let refused: [ConsoleOptions.HostEnd] = [
+          .stdio(input: null.raw, output: 9999), .pty(link: "/nonexistent/link"),
+          .socket(path: "/nonexistent/sock"), .file(path: "/nonexistent/log"),
+        ]
+        for end in refused {
+          #expect(throws: DeviceError.self) {
+            try ConsoleDevice(name: "console0", options: ConsoleOptions(end))
+          }
+        }
+      }
+      #expect(try Process.openDescriptorCount() == before)
+    }
+  }
 }

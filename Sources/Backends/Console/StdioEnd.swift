@@ -73,6 +73,7 @@ struct StdioEnd: HostEnd, ~Copyable {
   var outlet: Int32 { hasOutput ? output.descriptor.raw : -1 }
 
   mutating func receive(into buffer: inout [UInt8], hasRoom: Bool) -> Int {
+    guard hasRoom else { return 0 }
     do throws(Errno) {
       let count = try input.descriptor.read(into: &buffer)
       guard count > 0 else {
