@@ -22,7 +22,8 @@ struct BlockImageTests {
     let missing = directory.path("none.img")
     #expect(
       try refusal(BlockOptions(path: missing))
-        == "cannot serve image \(missing): No such file or directory")
+        == "cannot serve image \(missing): there is no such file; "
+          + "make one with 'truncate -s 1G \(missing)'")
     #expect(
       try refusal(BlockOptions(path: directory.path))
         == "cannot serve image \(directory.path): it is a directory")

@@ -51,6 +51,9 @@ final class BlockImage: Sendable {
       return try FileDescriptor.open(
         options.path,
         [options.isReadOnly ? .readOnly : .readWrite, .nonBlocking, .noControllingTerminal])
+    } catch .notFound {
+      throw DeviceError(
+        action, "there is no such file; make one with 'truncate -s 1G \(options.path)'")
     } catch .isDirectory {
       throw DeviceError(action, "it is a directory")
     } catch {
