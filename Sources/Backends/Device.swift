@@ -43,7 +43,9 @@ public protocol Device: AnyObject, Sendable {
 
   /// The driver writes to the configuration space.
   ///
-  /// - Parameter bytes: private memory of any length; the range may lie outside the space.
+  /// - Parameters:
+  ///   - offset: in bytes from the start of the space.
+  ///   - bytes: private memory of any length; the range may lie outside the space.
   /// - Returns: false where the driver may not write that.
   func writeConfiguration(at offset: Int, _ bytes: [UInt8]) -> Bool
 

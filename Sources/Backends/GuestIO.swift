@@ -47,6 +47,8 @@ public struct SegmentWindow: ~Copyable, @unchecked Sendable {
   /// Selects bytes of a chain.
   ///
   /// - Parameters:
+  ///   - part: the device-readable or the device-writable bytes.
+  ///   - chain: whose bytes.
   ///   - skipping: how many bytes of that part to leave out at its start.
   ///   - limit: how many bytes to take at most.
   /// - Precondition: the chain has no more segments than this window has room for.

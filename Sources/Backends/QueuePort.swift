@@ -76,6 +76,7 @@ public struct QueuePort: ~Copyable, Sendable {
   /// once.
   ///
   /// - Parameters:
+  ///   - queue: the body's queue.
   ///   - source: a descriptor of the body's own to wait for as well.
   ///   - kicks: false to wait without looking at the queue: the body has buffers enough.
   ///   - timeout: nil for none.
@@ -103,6 +104,7 @@ public struct QueuePort: ~Copyable, Sendable {
   /// the middle of a request.
   ///
   /// - Parameters:
+  ///   - queue: the body's queue.
   ///   - source: what the request waits for.
   ///   - timeout: nil for none.
   /// - Returns: `.source`, `.interrupted`, both, or none of them after the timeout.

@@ -17,6 +17,9 @@ public enum QueueWorker {
   ///
   /// - Parameters:
   ///   - name: for the thread; the first 15 bytes of it show in `top -H`.
+  ///   - queue: moved in; it comes back from `RunningQueue.stop()`.
+  ///   - body: what serves it.
+  ///   - wiring: how the driver kicks and is called.
   ///   - statistics: where the queue's counters are kept.
   /// - Throws: what the system refused.
   public static func start<Body: QueueBody & ~Copyable>(

@@ -29,6 +29,8 @@ extension FileDescriptor {
   /// open file is closed, duplicates included.
   ///
   /// - Parameters:
+  ///   - kind: what it keeps out.
+  ///   - start: the first byte.
   ///   - length: 0 means to the end, however far the file grows.
   ///   - wait: whether to wait until nobody is in the way (F_OFD_SETLKW).
   /// - Returns: false when somebody else's lock is in the way.

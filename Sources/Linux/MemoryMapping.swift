@@ -49,6 +49,7 @@ public struct MemoryMapping: ~Copyable, Sendable {
   /// Maps a file.
   ///
   /// - Parameters:
+  ///   - file: what to map; the mapping does not need it later.
   ///   - offset: where in the file, a multiple of the page size.
   ///   - length: in bytes, not 0. Bytes behind the file's end raise SIGBUS when touched.
   ///   - protection: no more than the descriptor was opened for.
@@ -71,6 +72,7 @@ public struct MemoryMapping: ~Copyable, Sendable {
   ///
   /// - Parameters:
   ///   - length: in bytes, not 0.
+  ///   - protection: what may be done with it.
   ///   - shared: whether a child process shares it.
   ///   - guardPages: as for a file.
   public init(

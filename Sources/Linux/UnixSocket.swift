@@ -66,7 +66,9 @@ public enum UnixSocket {
 
   /// Accepts a connection (accept4(2)).
   ///
-  /// - Parameter nonBlocking: whether the connection's own calls never wait.
+  /// - Parameters:
+  ///   - listener: what `listen` has made.
+  ///   - nonBlocking: whether the connection's own calls never wait.
   /// - Returns: nil when nobody waits to be accepted, or who waited is gone already.
   /// - Throws: `.tooManyOpenFiles` among others: the connection then stays, and polling reports it
   ///   again at once.

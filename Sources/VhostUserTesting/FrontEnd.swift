@@ -26,7 +26,9 @@ public final class FrontEnd {
 
   /// Connects to a back-end that listens.
   ///
-  /// - Parameter byteCount: how much guest memory there is, in one region that starts at 1 MiB.
+  /// - Parameters:
+  ///   - path: where it listens.
+  ///   - byteCount: how much guest memory there is, in one region that starts at 1 MiB.
   public convenience init(
     connectingTo path: String, memory byteCount: UInt64 = 4 << 20
   ) throws(FrontEndError) {
@@ -89,7 +91,7 @@ public final class FrontEnd {
   ///
   /// - Parameters:
   ///   - wanted: accepted as far as the device offers them.
-  ///   - protocolFeatures: chosen as far as the back-end offers them; nil for a front-end that does
+  ///   - wantedProtocol: chosen as far as the back-end offers them; nil for a front-end that does
   ///     not know of protocol features, whose rings start enabled.
   public func negotiate(
     _ wanted: Features, protocolFeatures wantedProtocol: ProtocolFeatures? = .offered
@@ -141,7 +143,9 @@ public final class FrontEnd {
 
   /// Tells the back-end all of a ring, so that it runs.
   ///
-  /// - Parameter base: where to go on, as `stopRing` said; nil for a new ring.
+  /// - Parameters:
+  ///   - ring: as `makeRing` has made it.
+  ///   - base: where to go on, as `stopRing` said; nil for a new ring.
   public func startRing(
     _ ring: borrowing FrontEndRing, base: UInt32? = nil
   ) throws(FrontEndError) {

@@ -34,11 +34,13 @@ extension IOVector {
 extension Chain {
   /// Reads an integer from the device-readable bytes, once, from private memory afterwards.
   ///
-  /// - Parameter offset: in bytes from the start of the device-readable part.
+  /// - Parameters:
+  ///   - type: which integer.
+  ///   - offset: in bytes from the start of the device-readable part.
   /// - Returns: nil where fewer bytes are there. The value is little-endian as it stands.
   @inline(__always)
   public borrowing func load<Word: FixedWidthInteger & BitwiseCopyable>(
-    _: Word.Type, at offset: Int
+    _ type: Word.Type, at offset: Int
   ) -> Word? {
     var word: Word = 0
     // SAFETY: the copy writes at most the word's own bytes.
@@ -50,7 +52,9 @@ extension Chain {
 
   /// Writes an integer into the device-writable bytes.
   ///
-  /// - Parameter offset: in bytes from the start of the device-writable part.
+  /// - Parameters:
+  ///   - word: written as it stands, so convert it to little-endian first.
+  ///   - offset: in bytes from the start of the device-writable part.
   /// - Returns: false where there is no room for all of it; then some of its bytes may be written.
   @inline(__always)
   @discardableResult

@@ -15,6 +15,7 @@ public struct DirtyLog: @unchecked Sendable {
 
   /// - Parameters:
   ///   - base: a bitmap of `byteCount` bytes that other processes may share.
+  ///   - byteCount: how large it is.
   ///   - owner: keeps the bitmap mapped for as long as this value or a copy of it lives.
   @unsafe
   public init(

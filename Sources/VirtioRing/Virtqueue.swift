@@ -149,7 +149,9 @@ extension Virtqueue {
 extension Virtqueue {
   /// Gives a chain back: the driver may see it from now on.
   ///
-  /// - Parameter written: how many bytes of the device-writable part were written, from its start.
+  /// - Parameters:
+  ///   - chain: one that was popped and not yet given back.
+  ///   - written: how many bytes of the device-writable part were written, from its start.
   /// - Precondition: the chain is in flight in this queue.
   @inline(__always)
   public mutating func push(_ chain: borrowing Chain, written: UInt32) {

@@ -20,6 +20,9 @@ public struct Driver: ~Copyable, Sendable {
   /// Clears the ring and starts it.
   ///
   /// - Parameters:
+  ///   - plan: where the ring lies.
+  ///   - memory: what it lies in.
+  ///   - features: what was negotiated.
   ///   - start: where both sides start from: an index (split) or a slot (packed).
   ///   - wrap: packed only, the wrap counter there.
   /// - Precondition: memory holds the plan's areas, each in one region.

@@ -15,7 +15,9 @@ public struct GuestSpace: Sendable {
 
   /// Takes a piece.
   ///
-  /// - Parameter alignment: in bytes, a power of two.
+  /// - Parameters:
+  ///   - byteCount: how large it is.
+  ///   - alignment: in bytes, a power of two.
   /// - Precondition: there is room.
   public mutating func take(_ byteCount: UInt64, alignment: UInt64 = 16) -> UInt64 {
     precondition(alignment > 0 && alignment & (alignment - 1) == 0)

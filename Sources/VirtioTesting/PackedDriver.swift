@@ -65,6 +65,9 @@ public struct PackedDriver: ~Copyable, Sendable {
   /// Clears the ring and starts it.
   ///
   /// - Parameters:
+  ///   - plan: where the ring lies.
+  ///   - memory: what it lies in.
+  ///   - features: what was negotiated.
   ///   - start: the slot that both sides start from; other than 0 for tests of wrapping.
   ///   - wrap: the wrap counter there; 1 in a new ring.
   /// - Precondition: the plan is a packed ring, each of its areas and all tables in one region.

@@ -61,7 +61,11 @@ public struct SplitDriver: ~Copyable, Sendable {
 
   /// Zeroes the ring and starts it.
   ///
-  /// - Parameter start: the value that both indices start from; other than 0 for tests of wrapping.
+  /// - Parameters:
+  ///   - plan: where the ring lies.
+  ///   - memory: what it lies in.
+  ///   - features: what was negotiated.
+  ///   - start: the value that both indices start from; other than 0 for tests of wrapping.
   /// - Precondition: the plan is a split ring, each of its areas and all tables in one region.
   public init(_ plan: RingPlan, memory: TestMemory, features: Features, start: UInt16 = 0) {
     guard case .split(let descriptors, let available, let used) = plan.layout,

@@ -137,7 +137,9 @@ public final class TestMemory: Sendable {
 
   /// Uses memory from outside.
   ///
-  /// - Parameter owner: keeps every region's mapping alive until it is released.
+  /// - Parameters:
+  ///   - regions: what the memory is made of.
+  ///   - owner: keeps every region's mapping alive until it is released.
   /// - Safety: the host addresses must be mapped, readable and writable, for as long as `owner` lives.
   @unsafe
   public init(
