@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-@testable import Backends
+import Linux
 import Testing
 import VirtioRing
+
+@testable import Backends
 
 @Suite("A packet header")
 struct NetHeaderTests {
@@ -174,6 +176,36 @@ struct NetFormatTests {
       let offload = FrameOffloads(rawValue: 1 << bit)
       #expect(FrameOffloads(driver: offload.features) == offload)
       #expect(FrameOffloads(device: offload.features) == offload)
+    }
+  }
+
+  @Test("every offload has its flag of TUNSETOFFLOAD")
+  func tapFlags() {
+    // TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_TSO_ECN, TUN_F_UFO
+    let flags: [(FrameOffloads, UInt32)] = [
+      (.checksum, 1), (.tso4, 2), (.tso6, 4), (.ecn, 8), (.ufo, 16), (.all, 31), ([], 0),
+    ]
+    for (offloads, flag) in flags { #expect(TapOffloads(offloads).rawValue == flag) }
+  }
+
+  @Test("what a tap refuses is not offered: UFO first, then congestion marks, then all segments")
+  func probing() throws {
+    func offered(_ known: TapOffloads) throws -> FrameOffloads {
+      var last: TapOffloads = .ufo
+      let offloads = try TapBackend.probe { (offloads) throws(Errno) in
+        guard known.isSuperset(of: offloads) else { throw .invalidArgument }
+        last = offloads
+      }
+      #expect(last == [] || offloads == [], "it is left without any")
+      return offloads
+    }
+    #expect(try offered([.checksum, .tso4, .tso6, .ecn, .ufo]) == .all)
+    #expect(try offered([.checksum, .tso4, .tso6, .ecn]) == [.checksum, .tso4, .tso6, .ecn])
+    #expect(try offered([.checksum, .tso4, .tso6]) == [.checksum, .tso4, .tso6])
+    #expect(try offered([.checksum]) == .checksum)
+    #expect(try offered([]) == [])
+    #expect(throws: Errno.badDescriptorState) {
+      try TapBackend.probe { (_) throws(Errno) in throw .badDescriptorState }
     }
   }
 

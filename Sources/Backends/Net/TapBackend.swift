@@ -96,7 +96,7 @@ struct TapBackend: ~Copyable, Sendable {
   ) throws(DeviceError) -> TapBackend {
     do throws(Errno) {
       try tap.descriptor.setNonBlocking(true)
-      let offloads = try probe(tap)
+      let offloads = try probe { (offloads) throws(Errno) in try tap.setOffloads(offloads) }
       let interface = try isHere(tap) ? tap.interface : nil
       return TapBackend(tap: tap, offloads: offloads, interface: interface)
     } catch {
@@ -104,15 +104,20 @@ struct TapBackend: ~Copyable, Sendable {
     }
   }
 
-  /// Finds out what the kernel can leave to a driver, by trying.
-  private static func probe(_ tap: borrowing Tap) throws(Errno) -> FrameOffloads {
+  /// Finds out what a tap can leave to a driver, by trying: which of these a kernel knows depends on
+  /// its age.
+  ///
+  /// - Parameter set: tells the tap, which throws `.invalidArgument` where it does not know it all.
+  static func probe(
+    _ set: (TapOffloads) throws(Errno) -> Void
+  ) throws(Errno) -> FrameOffloads {
     let attempts: [FrameOffloads] = [
       .all, .all.subtracting(.ufo), .all.subtracting([.ufo, .ecn]), .checksum,
     ]
     for offloads in attempts {
       do throws(Errno) {
-        try tap.setOffloads(TapOffloads(offloads))
-        try tap.setOffloads([])
+        try set(TapOffloads(offloads))
+        try set([])
         return offloads
       } catch .invalidArgument {
       }
@@ -154,7 +159,7 @@ struct TapBackend: ~Copyable, Sendable {
   static func isGone(_ error: Errno) -> Bool {
     switch error {
     case .badDescriptorState, .badFileDescriptor, .noSuchDevice, .noSuchDeviceOrAddress,
-      .brokenPipe, .connectionReset, .connectionRefused, .notConnected:
+      .brokenPipe, .connectionReset, .notConnected:
       true
     default: false
     }
