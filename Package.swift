@@ -16,6 +16,16 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+/// The fuzzers' executables have no main function: libFuzzer brings it. So they are there only for
+/// Fuzz/run.sh, which sets the variable and gives the flags that link libFuzzer in.
+let fuzzers: [Target] =
+  Context.environment["LGDEV_FUZZ"] == nil
+  ? []
+  : ["FuzzRingSplit", "FuzzRingPacked"].map { name in
+    .executableTarget(
+      name: name, dependencies: ["RingHarness"], path: "Fuzz/\(name)", swiftSettings: strict)
+  }
+
 let package = Package(
   name: "lgdev",
   products: [
@@ -81,7 +91,8 @@ let package = Package(
       name: "ring-calls", dependencies: ["VirtioRing", "VirtioTesting"],
       path: "Tests/Proofs/RingCalls", swiftSettings: strict),
     .testTarget(
-      name: "VirtioRingTests", dependencies: ["VirtioRing", "VirtioTesting", "RingHarness", "Linux"],
+      name: "VirtioRingTests",
+      dependencies: ["VirtioRing", "VirtioTesting", "RingHarness", "Linux"],
       swiftSettings: strict),
     .testTarget(
       name: "BackendsTests", dependencies: ["Backends", "Linux", "VirtioRing", "VirtioTesting"],
@@ -102,6 +113,6 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
-  ],
+  ] + fuzzers,
   swiftLanguageModes: [.v6]
 )

@@ -43,6 +43,8 @@ public struct RingHarness: ~Copyable {
 
   /// Chains that the driver has collected.
   public private(set) var collectedCount = 0
+  /// Chains that the device has taken, those that it gave back to the ring counted again.
+  public private(set) var takenCount = 0
   /// Steps that were taken.
   public private(set) var stepCount = 0
 
@@ -272,6 +274,7 @@ extension RingHarness {
       checkFaultStays(error)
       return
     }
+    if taken { takenCount += 1 }
     guard isHonest else {
       if taken { keepHostileChain(slot) }
       return

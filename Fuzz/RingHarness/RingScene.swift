@@ -2,9 +2,9 @@
 //
 // RingScene: memory, and a plan of where a ring lies in it, for one run of the harness.
 //
-//     A ring and tables | B small | C            hole            D far away
-//     |<------ adjacent in guest-physical space ->|
-//                     |<----- buffers ----------->|             |<-->|
+//     0x1000 A ring and tables | B small | C            hole            D far away
+//            |<------ adjacent in guest-physical space ->|
+//                            |<----- buffers ----------->|             |<-->|
 //
 // Buffers are taken from an arena that begins near the end of A, so that many cross from region to
 // region. A table at the border of B and C has a descriptor that both regions share.
@@ -88,17 +88,18 @@ struct RingScene {
     let tables = count * UInt64(Self.indirectCapacity) * 16
     // The largest layout is the legacy one, with up to a page of padding before each of two parts.
     let ring = count * 26 + 0x2100
-    let endOfA = (ring + tables + 0x400 + 0xfff) & ~0xfff
+    let startOfA: UInt64 = 0x1000
+    let endOfA = (startOfA + ring + tables + 0x400 + 0xfff) & ~0xfff
     let endOfB = endOfA + 0x800
     let endOfC = endOfB + 0x1000
     do {
-      memory = try TestMemory([0..<endOfA, endOfA..<endOfB, endOfB..<endOfC, far])
+      memory = try TestMemory([startOfA..<endOfA, endOfA..<endOfB, endOfB..<endOfC, far])
     } catch {
       preconditionFailure("the harness's memory is refused: \(error)")
     }
     arena = endOfA - 0x400..<endOfC
     sharedTable = endOfB - 0x29
-    var space = GuestSpace(0..<endOfA - 0x400)
+    var space = GuestSpace(startOfA..<endOfA - 0x400)
     let capacity = Self.indirectCapacity
     if scenario.isPacked {
       plan = .packed(size: scenario.size, in: &space, indirectCapacity: capacity)
