@@ -87,7 +87,7 @@ class UmlBed(Bed):
       raise Failure(f"the guest's MAC is {seen}, should be {_MAC}")
     network.ping(self.shell)
 
-  @test("100 MB over TCP each way with equal checksums, offloads on", 90)
+  @test("100 MB over TCP each way with equal checksums, offloads on", 180)
   def transfer(self):
     network.check_offloads(self.shell)
     return network.transfer(self.shell, 100)
