@@ -160,6 +160,10 @@ struct ConsolePtyTests {
     #expect(try bed.hear(1) == [13])
     #expect(bed.device.configuration().prefix(4) == [81, 0, 50, 0])
     #expect(changes.lines.count == 2)
+    // And when nothing is.
+    try Terminal(terminal.raw).setSize(TerminalSize(columns: 81, rows: 25))
+    #expect(eventually { changes.lines.count == 3 })
+    #expect(bed.device.configuration().prefix(4) == [81, 0, 25, 0])
   }
 
   @Test("keeps to the size that the user chose, and gives it to the terminal")

@@ -60,11 +60,13 @@ struct PtyEnd: HostEnd, ~Copyable {
     }
   }
 
-  /// How often to look for an opening where nothing tells of it.
+  /// How often to look for what nothing tells of: while it is open for a new size, since Linux signals
+  /// that to the slave's programs only; while it is closed, without inotify, for an opening.
   var lookInterval: Duration? {
+    if isOpen { return window.fixedSize == nil ? .seconds(1) : nil }
     switch watch {
-    case .some: nil
-    case .none: isOpen ? nil : .milliseconds(250)
+    case .some: return nil
+    case .none: return .milliseconds(250)
     }
   }
 
