@@ -114,7 +114,7 @@ public struct SegmentWindow: ~Copyable, @unchecked Sendable {
 // MARK: Transfers
 
 extension SegmentWindow {
-  // SAFETY (all four): the segments were validated against guest memory when the chain was popped,
+  // SAFETY (all): the segments were validated against guest memory when the chain was popped,
   // and the queue keeps that memory mapped. The kernel reads or writes at most their bytes.
 
   /// Reads from a stream into the selected bytes. - Returns: bytes read, 0 at the end of the file.
@@ -132,6 +132,21 @@ extension SegmentWindow {
     from descriptor: borrowing FileDescriptor, at offset: Int
   ) throws(Errno) -> Int {
     unsafe try descriptor.preadv(vectors, at: offset)
+  }
+
+  /// Reads from a position of a file what can be had without waiting.
+  ///
+  /// - Returns: bytes read, nil where there are none.
+  @inline(__always)
+  public borrowing func readCached(
+    from descriptor: borrowing FileDescriptor, at offset: Int
+  ) -> Int? {
+    do throws(Errno) {
+      let count = unsafe try descriptor.preadvCached(vectors, at: offset)
+      return count > 0 ? count : nil
+    } catch {
+      return nil
+    }
   }
 
   /// Writes to a position of a file. - Returns: bytes written, perhaps not all.

@@ -2,10 +2,11 @@
 //
 // Scatter and gather. The pieces come as C's own struct iovec, since they are somebody else's memory.
 
+import CLinux
 public import Glibc
 
 extension FileDescriptor {
-  // SAFETY (all four): the caller vouches for the pieces; the kernel touches nothing else.
+  // SAFETY (all): the caller vouches for the pieces; the kernel touches nothing else.
 
   /// Reads into the pieces in order (readv(2)). - Returns: bytes read, 0 at the end.
   @unsafe
@@ -30,6 +31,19 @@ extension FileDescriptor {
   ) throws(Errno) -> Int {
     try systemCall(retryOnInterrupt: true) {
       unsafe Glibc.preadv(raw, vectors.baseAddress, Int32(vectors.count), offset)
+    }
+  }
+
+  /// Reads from a position of the file what can be had without waiting, from the page cache
+  /// (preadv2(2), RWF_NOWAIT). - Returns: bytes read, 0 at the end.
+  /// - Throws: `.again` where nothing can, `.notSupported` where the file system cannot tell.
+  @unsafe
+  @inline(__always)
+  public borrowing func preadvCached(
+    _ vectors: UnsafeBufferPointer<iovec>, at offset: Int
+  ) throws(Errno) -> Int {
+    try systemCall(retryOnInterrupt: false) {
+      unsafe clinux_preadv2_nowait(raw, vectors.baseAddress, Int32(vectors.count), offset)
     }
   }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import Linux
 import Synchronization
 import Testing
@@ -250,5 +251,39 @@ struct BlockDeviceTests {
     let device = try BlockDevice(name: "b", options: options)
     #expect(device.engineName == "threads")
     #expect(device.engineNote == nil)
+  }
+
+  @Test(
+    "without io_uring takes threads if it may choose, and is refused if not",
+    arguments: [Errno.permission, .notImplemented])
+  func withoutUring(error: Errno) throws {
+    var options = BlockOptions(path: "disk.img")
+    let chosen = try BlockDevice.chooseEngine(options) { () throws(Errno) in throw error }
+    #expect(chosen.name == "threads")
+    #expect(chosen.note == "io_uring cannot be used: \(error)")
+    options.engine = .uring
+    let refusal = #expect(throws: DeviceError.self) {
+      try BlockDevice.chooseEngine(options) { () throws(Errno) in throw error }
+    }
+    #expect(
+      refusal?.description
+        == "cannot serve image disk.img with io_uring: \(error); use engine=threads")
+    options.engine = .threads
+    #expect(try BlockDevice.chooseEngine(options) { () throws(Errno) in throw error }.note == nil)
+  }
+
+  @Test("reads what the page cache does not have", arguments: BlockVariant.engines)
+  func cold(variant: BlockVariant) throws {
+    let bytes = pattern(1 << 20)
+    let image = try TestImage(bytes)
+    let bed = try BlockBed(try variant.device(image))
+    let file = try FileDescriptor.open(image.path, .readOnly)
+    try file.sync()
+    for sector in stride(from: 0, to: 2048, by: 64) {
+      // Each read brings its neighbours.
+      #expect(posix_fadvise(file.raw, 0, 0, POSIX_FADV_DONTNEED) == 0)
+      let start = sector * 512
+      #expect(try bed.read(UInt64(sector), 4096).data == Array(bytes[start..<start + 4096]))
+    }
   }
 }

@@ -107,6 +107,8 @@ struct RecordingFile: ~Copyable, BlockFile {
     pieces = BounceBuffer(byteCount: recorder.plan.pieceByteCount)
   }
 
+  borrowing func readCached(_ window: borrowing SegmentWindow, at offset: Int) -> Int? { nil }
+
   borrowing func isStraight(_ window: borrowing SegmentWindow, at offset: Int) -> Bool { true }
 
   borrowing func read(_ window: borrowing SegmentWindow, at offset: Int) throws(Errno) -> Int {

@@ -57,8 +57,10 @@ public final class BlockDevice: Device {
     state = BlockState(
       options, capacity: size / UInt64(BlockRequest.sectorByteCount),
       trouble: TroubleReport(options.onTrouble))
-    engineNote = try Self.checkEngine(options, files[0].file.mainDescriptor)
-    engineName = options.engine == .threads || engineNote != nil ? "threads" : "io_uring"
+    let descriptor = files[0].file.mainDescriptor
+    (engineName, engineNote) = try Self.chooseEngine(options) { () throws(Errno) in
+      _ = try IOUring(entries: 8, descriptor: descriptor)
+    }
     offeredFeatures = Self.features(options)
     queueSizes = Array(repeating: Self.queueSize, count: options.queueCount)
     statistics = (0..<options.queueCount).map { _ in QueueStatistics() }
@@ -74,22 +76,24 @@ public final class BlockDevice: Device {
     return features
   }
 
-  /// Tries io_uring, unless it is not wanted.
+  private static let uringName = "io_uring"
+
+  /// Decides who talks to the kernel.
   ///
-  /// - Returns: why it cannot be used, where something else may be.
-  private static func checkEngine(
-    _ options: BlockOptions, _ descriptor: Int32
-  ) throws(DeviceError) -> String? {
-    guard options.engine != .threads else { return nil }
+  /// - Parameter probe: tries io_uring.
+  static func chooseEngine(
+    _ options: BlockOptions, probe: () throws(Errno) -> Void
+  ) throws(DeviceError) -> (name: String, note: String?) {
+    guard options.engine != .threads else { return ("threads", nil) }
     do throws(Errno) {
-      _ = try IOUring(entries: 8, descriptor: descriptor)
-      return nil
+      try probe()
+      return (uringName, nil)
     } catch {
       guard options.engine == .auto else {
         throw DeviceError(
           "serve image \(options.path) with io_uring", "\(error); use engine=threads")
       }
-      return "io_uring cannot be used: \(error)"
+      return ("threads", "io_uring cannot be used: \(error)")
     }
   }
 
@@ -156,7 +160,7 @@ public final class BlockDevice: Device {
     let name = "\(name)-\(index)"
     do throws(Errno) {
       let file = try files[index].file.duplicate()
-      guard engineName == "io_uring" else {
+      guard engineName == Self.uringName else {
         return try QueueWorker.start(
           name: name, queue: queue, body: ThreadEngine(file: file, state: state), wiring: wiring,
           statistics: statistics[index])

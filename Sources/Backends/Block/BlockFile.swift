@@ -12,6 +12,11 @@ protocol BlockFile: ~Copyable, Sendable {
   /// Writes the first bytes of a window (pwritev(2)). - Returns: how many.
   borrowing func write(_ window: borrowing SegmentWindow, at offset: Int) throws(Errno) -> Int
 
+  /// Reads what the page cache has, without waiting (preadv2(2), RWF_NOWAIT).
+  ///
+  /// - Returns: how many bytes; nil where that is nothing, or an error: then `read` will say what.
+  borrowing func readCached(_ window: borrowing SegmentWindow, at offset: Int) -> Int?
+
   /// Whether a ring may do this transfer on the file's main descriptor, without an aligned buffer or
   /// another descriptor in between.
   borrowing func isStraight(_ window: borrowing SegmentWindow, at offset: Int) -> Bool

@@ -61,6 +61,12 @@ struct ImageFile: ~Copyable, BlockFile {
   }
 
   @inline(__always)
+  borrowing func readCached(_ window: borrowing SegmentWindow, at offset: Int) -> Int? {
+    // Going round the cache means to leave it alone.
+    bounce == nil ? window.readCached(from: buffered, at: offset) : nil
+  }
+
+  @inline(__always)
   borrowing func isStraight(_ window: borrowing SegmentWindow, at offset: Int) -> Bool {
     bounce == nil || (isOnBlocks(window, offset) && window.isAligned(to: alignment.memory))
   }

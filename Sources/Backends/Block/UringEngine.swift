@@ -23,6 +23,9 @@
 // A barrier stops the taking of chains. When it is alone in flight it gets a sync, then runs, then
 // gets another sync, then chains are taken again.
 //
+// Reads that the page cache can serve at once are done by a call on the spot, which costs less than a
+// turn through the ring. The ring is for what must wait.
+//
 // However a run ends, nothing is in flight then and the ring watches nothing.
 
 import Linux
@@ -63,8 +66,8 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
   private var watchesInterrupt = false
   /// Kicks cannot be waited for: the queue is looked at from time to time.
   private var isKickUnusable = false
-  /// Whether transfers tend to be complete as soon as they are submitted, from the page cache.
-  private var completesAtOnce = true
+
+  private var luck = CacheLuck()
 
   /// Of this turn of the loop.
   private var turn = Turn()
@@ -79,6 +82,11 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
   /// Twice what a driver that honours `seg_max` needs, header and status included, if every buffer
   /// crosses into another memory region.
   private static var segmentLimit: Int { 512 }
+  /// The most chains taken before completions are looked at.
+  private static var turnLimit: Int { 64 }
+  /// The most chains given back with one call. With fewer the driver is woken too often; with more it
+  /// sleeps while the device works, and the device while the driver does, in place of both at once.
+  private static var callBatch: Int { 16 }
   private static var pollInterval: Duration { .milliseconds(1) }
 
   private var syncTag: Int { slots.count }
@@ -107,11 +115,11 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
     queue.disableKicks()
     var fault: RingError?
     while true {
-      turn = Turn()
       takeCompletions(&queue, &port)
+      var hasMore = false
       if fault == nil, !port.isInterrupted {
         do throws(RingError) {
-          try takeChains(&queue)
+          hasMore = try takeChains(&queue, port)
         } catch {
           fault = error
         }
@@ -120,8 +128,8 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
       giveBack(&queue, port)
       let isEnding = fault != nil || port.isInterrupted
       if isEnding, inFlight == 0 { break }
-      if ring.hasPrepared, completesAtOnce {
-        ring.enter(wait: false, timeout: nil)
+      if hasMore {
+        if inFlight > 0 { ring.enter(wait: false, timeout: nil) }
         continue
       }
       do throws(RingError) {
@@ -176,9 +184,13 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
 
   // MARK: Taking and giving back
 
-  private mutating func takeChains(_ queue: inout Virtqueue) throws(RingError) {
-    while barrier == nil, let slot = free.front {
-      guard try queue.pop(into: &chains, at: slot) else { return }
+  /// Takes what is available. - Returns: whether there may be more for which there is a slot.
+  private mutating func takeChains(
+    _ queue: inout Virtqueue, _ port: borrowing QueuePort
+  ) throws(RingError) -> Bool {
+    for _ in 0..<Self.turnLimit {
+      guard barrier == nil, let slot = free.front else { return false }
+      guard try queue.pop(into: &chains, at: slot) else { return false }
       _ = free.takeFirst(&slots)
       inFlight &+= 1
       let request = BlockRequest(chains[slot], state)
@@ -189,7 +201,9 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
       } else {
         perform(slot, &queue)
       }
+      if turn.served >= Self.callBatch { giveBack(&queue, port) }
     }
+    return true
   }
 
   private mutating func takeCompletions(_ queue: inout Virtqueue, _ port: inout QueuePort) {
@@ -226,6 +240,7 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
     for _ in 0..<turn.errors { port.statistics.countError() }
     queue.publish()
     port.call(&queue)
+    turn = Turn()
   }
 
   // MARK: Transfers
@@ -254,10 +269,22 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
     let left = slots[slot].window.byteCount
     guard left > 0 else { return noteTransferred(slot, &queue) }
     let offset = request.offset &+ request.byteCount &- left
+    if request.kind == .read, readCached(slot, offset) { return transfer(slot, &queue) }
     guard file.isStraight(slots[slot].window, at: offset) else {
       return transferHere(slot, &queue)
     }
     Self.prepare(slot, request.kind, offset, slots, &ring)
+  }
+
+  /// Reads what the page cache has. - Returns: whether that was anything.
+  @inline(__always)
+  private mutating func readCached(_ slot: Int, _ offset: Int) -> Bool {
+    guard luck.isWorthIt() else { return false }
+    let count = file.readCached(slots[slot].window, at: offset)
+    luck.note(count != nil)
+    guard let count else { return false }
+    slots[slot].window.advance(by: count)
+    return true
   }
 
   // Static: the compiler tells apart what two parameters are, but not what two addressors of self give.

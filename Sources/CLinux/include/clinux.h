@@ -53,6 +53,9 @@ extern const int clinux_F_SEAL_SHRINK;
 extern const int clinux_F_SEAL_GROW;
 extern const int clinux_F_SEAL_WRITE;
 
+/* preadv2(2) with RWF_NOWAIT. Not a cancellation point, as preadv2 of the C library is. */
+long clinux_preadv2_nowait(int fd, const void *vectors, int count, long offset);
+
 /* statx(2) with STATX_DIOALIGN: -1, or whether the kernel told; 0 for a file that has no direct I/O. */
 int clinux_statx_dioalign(int fd, uint32_t *memory, uint32_t *offset);
 
