@@ -96,9 +96,14 @@ public struct RunningQueue: ~Copyable, Sendable {
     self.control = control
   }
 
+  /// Lets the worker begin to stop, and does not wait for it. Whoever stops many asks them all first.
+  ///
+  /// Nothing but `stop()` may follow.
+  public func requestStop() { control.requestStop() }
+
   /// Finishes the requests in flight, ends the thread and returns the queue.
   public consuming func stop() -> Virtqueue {
-    control.send(.stop)
+    control.requestStop()
     control.awaitGrant { thread.nudge() }
     return thread.join()
   }

@@ -20,6 +20,7 @@ final class WorkerControl: Sendable {
   }
 
   private let interrupted = Atomic<Bool>(false)
+  private let stopRequested = Atomic<Bool>(false)
   private let wish = Mutex<Wish?>(nil)
   private let wake: EventFD
   private let granted: EventFD
@@ -56,6 +57,11 @@ final class WorkerControl: Sendable {
     wish.withLock { $0 = new.take() }
     interrupted.store(true, ordering: .relaxed)
     wake.signal()
+  }
+
+  /// Wishes the worker's end, once.
+  func requestStop() {
+    if !stopRequested.exchange(true, ordering: .relaxed) { send(.stop) }
   }
 
   /// How long a wish may take before the worker is nudged, again and again.

@@ -52,11 +52,14 @@ public enum UnixSocket {
 
   /// Connects to a listening socket.
   ///
-  /// - Returns: a descriptor that waits.
-  /// - Throws: `.notFound`, `.connectionRefused` when nobody listens, `.accessDenied`, `.nameTooLong`.
-  public static func connect(_ path: String) throws(Errno) -> FileDescriptor {
+  /// - Parameter nonBlocking: whether the connection's own calls never wait, and neither does this one.
+  /// - Throws: `.notFound`, `.connectionRefused` when nobody listens, `.accessDenied`, `.nameTooLong`;
+  ///   `.again` when too many wait to be accepted, and this call may not.
+  public static func connect(
+    _ path: String, nonBlocking: Bool = false
+  ) throws(Errno) -> FileDescriptor {
     var address = try address(path)
-    let socket = try make(nonBlocking: false)
+    let socket = try make(nonBlocking: nonBlocking)
     _ = try systemCall(retryOnInterrupt: true) {
       // SAFETY: the call reads a local of the size that it is told.
       unsafe clinux_connect(socket.raw, &address, addressSize)

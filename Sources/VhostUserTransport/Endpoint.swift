@@ -32,7 +32,7 @@ final class Endpoint {
   private var idleUntil: UInt64 = 0
   /// There will be no more front-end.
   private(set) var isDone = false
-  private var lifeLines = LineLimiter()
+  private var lifeLines = LineLimiter(burst: 10)
   private var errorLines = LineLimiter()
   private var faultLines = LineLimiter()
   private var refusalLines = LineLimiter()
@@ -139,7 +139,7 @@ final class Endpoint {
         begin(socket)
       case .none:
         guard case .connect(let path) = location else { return }
-        begin(try UnixSocket.connect(path))
+        begin(try UnixSocket.connect(path, nonBlocking: true))
       }
     } catch {
       idleUntil = MonotonicClock.nanoseconds + Self.retryInterval

@@ -3,22 +3,27 @@
 import Linux
 import Logging
 
-/// Writes at most one line a second, and says how many it left out: what a front-end or a guest can
+/// Writes a line a second on average, and says how many it left out: what a front-end or a guest can
 /// cause as often as it likes must not fill the log.
 struct LineLimiter {
   private static let interval: UInt64 = 1_000_000_000
 
-  private var lastLine: UInt64?
+  /// How many lines may come at once after a quiet time.
+  private let burst: UInt64
+  /// When the log would be quiet if every line took a second.
+  private var busyUntil: UInt64 = 0
   private var suppressed = 0
+
+  init(burst: Int = 1) { self.burst = UInt64(burst) }
 
   /// Writes a line, or counts it.
   mutating func log(_ level: Logger.Level, _ line: @autoclosure () -> String, to logger: Logger) {
     let now = MonotonicClock.nanoseconds
-    if let lastLine, now - lastLine < Self.interval {
+    guard busyUntil <= now + (burst - 1) * Self.interval else {
       suppressed += 1
       return
     }
-    lastLine = now
+    busyUntil = max(now, busyUntil) + Self.interval
     let count = suppressed
     suppressed = 0
     let left = count == 0 ? "" : " (\(count) more lines suppressed before)"

@@ -61,8 +61,14 @@ final class Session {
     rings = (0..<device.queueSizes.count).map { Vring(index: $0) }
   }
 
+  /// Lets all workers begin to stop: they finish what they have in flight side by side.
+  func requestHalt() {
+    for ring in rings { ring.requestHalt() }
+  }
+
   /// Stops everything and makes the device forget the driver. Idempotent.
   func end() {
+    requestHalt()
     for ring in rings { ring.reset() }
     memory = .empty
     channel = nil
@@ -283,12 +289,14 @@ extension Session {
   }
 
   private func resetDevice() {
+    requestHalt()
     for ring in rings { ring.reset() }
     forgetDriver()
   }
 
   /// What RESET_OWNER is recommended to do, if anything: no ring runs until it is set up again.
   private func stopRings() {
+    requestHalt()
     for ring in rings {
       ring.stop()
       ring.isEnabled = false

@@ -139,6 +139,7 @@ public final class VhostUserServer {
   /// Ends all sessions: requests in flight are finished, queues stopped, sockets removed. Devices are
   /// reset and can be used again elsewhere.
   public func shutdown() {
+    for endpoint in endpoints { endpoint.connection?.session.requestHalt() }
     for endpoint in endpoints { endpoint.close() }
     endpoints = []
     sources = []

@@ -116,6 +116,9 @@ final class Vring {
     if case .packed = layout { isPacked = true } else { isPacked = false }
   }
 
+  /// Lets the worker begin to stop; `halt()` must follow.
+  func requestHalt() { running?.requestStop() }
+
   /// Stops the worker, if there is one. Nothing is in flight afterwards, and `base` says where the
   /// ring stands.
   func halt() {

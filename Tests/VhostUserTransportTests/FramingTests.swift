@@ -124,7 +124,8 @@ import VirtioRing
     #expect(bed.stop())
   }
 
-  @Test("random messages never do more than end the connection", arguments: 0..<200 as Range<UInt64>)
+  @Test(
+    "random messages never do more than end the connection", arguments: 0..<200 as Range<UInt64>)
   func randomMessages(_ seed: UInt64) throws {
     let bed = try ServerBed([EchoDevice()])
     let raw = try bed.rawFrontEnd()

@@ -141,7 +141,8 @@ import VirtioRing
     #expect(try frontEnd.readConfiguration(byteCount: size) == Array(padded[..<size]))
   }
 
-  @Test("pieces at any offset are answered, zeros past the end", arguments: [4, 9, 10, 0xffff_ffff])
+  @Test(
+    "pieces at any offset are answered, zeros past the end", arguments: [4, 9, 10, 0xffff_ffff])
   func anyOffset(_ offset: UInt32) throws {
     let bed = try ServerBed([EchoDevice()])
     let frontEnd = try bed.frontEnd()
@@ -150,7 +151,8 @@ import VirtioRing
     #expect(try frontEnd.readConfiguration(at: offset, byteCount: 4) == piece)
   }
 
-  @Test("a size that is not the payload's drops the connection", arguments: [0, 9, 11, 0xffff_ffff])
+  @Test(
+    "a size that is not the payload's drops the connection", arguments: [0, 9, 11, 0xffff_ffff])
   func lyingSize(_ size: UInt32) throws {
     let bed = try ServerBed([EchoDevice()])
     for request in [FrontEndRequest.getConfiguration, .setConfiguration] {
