@@ -12,19 +12,22 @@ RELEASE = -c release --static-swift-stdlib
 DOCS = .build/docs
 LIBRARIES = VirtioRing VirtioTesting Linux Backends VhostUserTransport VhostUserTesting
 
-.PHONY: help setup build demo test test-unit test-beds check docs bench fuzz install clean
+.PHONY: help setup build-setup build demo test test-unit test-beds check docs bench fuzz install clean
 .DEFAULT_GOAL := build
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 setup: ## install what building and testing need (Debian packages; as root or with sudo)
-	@Scripts/setup.sh
+	@Scripts/setup.sh test
 
-build: setup ## the program: .build/release/lgdev
+build-setup:
+	@Scripts/setup.sh build
+
+build: build-setup ## the program: .build/release/lgdev
 	$(SWIFT) build $(RELEASE) --product lgdev
 
-demo: build ## real Linux guests use all four devices
+demo: setup build ## real Linux guests use all four devices
 	Tests/Beds/setup.sh .build/beds
 	python3 Tests/Beds/demo.py
 
@@ -36,13 +39,13 @@ test: ## all tests: test-unit, then test-beds
 test-unit: setup ## unit tests, model tests, proofs, replay of the fuzzers' corpora
 	python3 Scripts/test-unit.py
 
-test-beds: build ## real front-ends: User-mode Linux, QEMU, DPDK
+test-beds: setup build ## real front-ends: User-mode Linux, QEMU, DPDK
 	python3 Tests/Beds/run.py
 
 check: setup ## format, fences, licences, strict memory safety, documentation
 	Scripts/check.sh
 
-docs: setup ## the libraries' documentation, in .build/docs
+docs: build-setup ## the libraries' documentation, in .build/docs
 	@mkdir -p $(DOCS)
 	@for target in $(LIBRARIES); do \
 	  echo "docs: $$target"; \

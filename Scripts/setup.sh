@@ -1,31 +1,38 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Makes a fresh Debian 12 with the Swift toolchain ready to build and to test: packages, and a look
-# at the toolchain. The front-ends of the beds are brought by Tests/Beds/setup.sh.
+# Makes a fresh Debian 12 with the Swift toolchain ready: packages, and a look at the toolchain. The
+# front-ends of the beds are brought by Tests/Beds/setup.sh.
+#
+# usage: setup.sh build|test (test includes build)
 set -eu
 cd "$(dirname "$0")/.."
 
-# The one list of what building, checking and the unit tests need:
-#   gcc, libc6-dev, pkg-config, liburing-dev  the C wrappers, io_uring
-#   python3                                   the scripts, the beds
-#   valgrind                                  the count of runtime calls per chain
-#   qemu-utils, qemu-system-x86               the other side of image locks
-packages="gcc libc6-dev liburing-dev pkg-config python3 qemu-system-x86 qemu-utils valgrind"
-
 wanted=6.3
-# Found first: it is the one thing that no package brings.
-if ! version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9.]*\).*/\1/p') ||
-  [ -z "$version" ]; then
-  echo "setup: there is no Swift toolchain in PATH; lgdev needs Swift $wanted or newer:" \
+no_swift() {
+  echo "setup: $1; lgdev needs Swift $wanted or newer in PATH:" \
     "see https://www.swift.org/install/linux" >&2
   exit 1
-fi
-if [ "$(printf '%s\n' "$wanted" "$version" | sort -V | head -n 1)" != "$wanted" ]; then
-  echo "setup: lgdev needs Swift $wanted or newer, and $(command -v swift) is $version:" \
-    "see https://www.swift.org/install/linux" >&2
-  exit 1
-fi
+}
 
+# The one thing that no package brings, so it is missed first.
+command -v swift >/dev/null || no_swift "there is no Swift toolchain"
+
+# The one list of packages. First what the toolchain itself leans on: its programs are linked with these
+# libraries, it finds its C libraries beside gcc's, and it fetches sources with git.
+packages="binutils ca-certificates g++ git libc6-dev libcurl4 libedit2 libncurses6 libsqlite3-0
+libxml2 tzdata"
+# io_uring.
+packages="$packages liburing-dev pkg-config"
+if [ "$1" = test ]; then
+  # Scripts; a call count per chain; image locks beside QEMU's, and its storage daemon to compare with;
+  # namespaces for tests that need a network or a file system of their own.
+  packages="$packages python3 valgrind qemu-system-x86 qemu-utils util-linux"
+fi
 # shellcheck disable=SC2086 # one word per package is meant
-exec Scripts/install-packages.sh $packages
+Scripts/install-packages.sh $packages
+
+version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9.]*\).*/\1/p')
+[ -n "$version" ] || no_swift "$(command -v swift) does not run"
+[ "$(printf '%s\n' "$wanted" "$version" | sort -V | head -n 1)" = "$wanted" ] ||
+  no_swift "$(command -v swift) is $version"
