@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Compares docs/features.md with the tests: every name in it exists, and every suite is in it."""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def test_names():
+  """The names of all tests, and of the files that hold them."""
+  files, names = set(), set()
+  for file in ROOT.glob("Tests/*Tests/*.swift"):
+    text = file.read_text()
+    if "@Test" not in text:
+      continue
+    files.add(file.stem)
+    # A name may be split over lines with "+".
+    joined = re.sub(r'"\s*\+\s*"', "", text)
+    names.update(re.findall(r'@Test\(\s*"((?:[^"\\]|\\.)*)"', joined))
+    names.update(re.findall(r"func `([^`]+)`", text))
+  return files, names
+
+
+def bed_names():
+  listed = subprocess.run(
+    [sys.executable, ROOT / "Tests/Beds/run.py", "--list"], capture_output=True, text=True, check=True)
+  return set(re.findall(r"^\w+: (.*) \(at most \d+ s\)$", listed.stdout, re.MULTILINE))
+
+
+def main():
+  files, names = test_names()
+  names |= bed_names()
+  rows = [line for line in (ROOT / "docs/features.md").read_text().splitlines() if line.startswith("|")]
+  shown = "\n".join(row.rsplit("|", 2)[1] for row in rows)
+  troubles = []
+  for suite in sorted(set(re.findall(r"`(\w+Tests)`", shown)) - files):
+    troubles.append(f"there is no suite {suite}")
+  for name in sorted(set(re.findall(r'"([^"]+)"', shown)) - names):
+    troubles.append(f'there is no test "{name}"')
+  for proof in sorted(set(re.findall(r"`([\w-]+\.sh)`", shown))):
+    if not (ROOT / "Tests/Proofs" / proof).is_file():
+      troubles.append(f"there is no proof {proof}")
+  for suite in sorted(files - set(re.findall(r"`(\w+Tests)`", shown))):
+    troubles.append(f"{suite} is not named")
+  for trouble in troubles:
+    print(f"docs/features.md: {trouble}")
+  print(f"check-features: {len(troubles)} findings" if troubles else "check-features: no finding")
+  return 1 if troubles else 0
+
+
+if __name__ == "__main__":
+  sys.exit(main())
