@@ -14,6 +14,7 @@ from process import Process
 # Feature bits (virtio 1.3: 5.1.3, 6).
 _MRG_RXBUF, _RING_PACKED, _IN_ORDER = ("MRG_RXBUF", 15), ("RING_PACKED", 34), ("IN_ORDER", 35)
 MAC = "52:54:00:17:00:09"
+BUFFER = 1024  # Bytes of a frame that one of its buffers holds, where buffers can be merged.
 
 
 class Testpmd:
@@ -25,8 +26,8 @@ class Testpmd:
       f"net_virtio_user0,path={path},mac={MAC},queues=1,queue_size=256,packed_vq={packed:d},"
       f"in_order={in_order:d},mrg_rxbuf={mergeable:d}"
     )
-    # Frames longer than a buffer (2 KiB here) are spread over several in both directions.
-    long = ["--mbuf-size=2176", "--max-pkt-len=9200", "--enable-scatter", "--tx-offloads=0x8000"]
+    # Frames longer than a buffer are spread over several in both directions.
+    long = [f"--mbuf-size={128 + BUFFER}", "--max-pkt-len=9200", "--enable-scatter", "--tx-offloads=0x8000"]
     self.process = Process(
       name,
       # --single-file-segments: without it there are more memory regions than the protocol can name.

@@ -13,12 +13,12 @@ from process import run
 _PROTOCOL = 0x88B5  # For experiments (IEEE 802): the host's own stack sends and answers none.
 _HOST = bytes.fromhex("525400170001")
 _PACKET_OUTGOING = 4
-_WINDOW = 64  # In flight at most: fewer than a ring of 256 holds even with five buffers a frame.
+_UNHEARD = 0x88B6  # The other one of these, for frames that no exchange waits for.
 
 
-def exchange(interface, mac, count, longest, seconds=20):
+def exchange(interface, mac, count, longest, shortest=60, window=64, seconds=20):
   """Sends `count` frames of random length and content; each comes back once, in order, MACs
-  swapped.
+  swapped. At most `window` are on their way at a time.
   """
   guest = bytes.fromhex(mac.replace(":", ""))
   rng = random.Random(count * longest)
@@ -31,8 +31,8 @@ def exchange(interface, mac, count, longest, seconds=20):
   end = time.monotonic() + seconds
   try:
     while returned < count:
-      while sent < count and len(expected) < _WINDOW:
-        length = rng.randrange(60, longest + 1) - 18
+      while sent < count and len(expected) < window:
+        length = rng.randrange(shortest, longest + 1) - 18
         start = rng.randrange(longest)
         payload = struct.pack("!HI", _PROTOCOL, sent) + pool[start : start + length]
         link.send(guest + _HOST + payload)
@@ -57,7 +57,9 @@ def exchange(interface, mac, count, longest, seconds=20):
 
 
 def flood(interface, mac, seconds):
-  """Keeps frames flowing for a while without looking at what comes back."""
+  """Keeps frames flowing for a while without looking at what comes back. The last ones stay in the
+  tap's queue when their reader has gone, and reach the next one.
+  """
   guest = bytes.fromhex(mac.replace(":", ""))
   link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
   link.bind((interface, 0))
@@ -65,7 +67,7 @@ def flood(interface, mac, seconds):
   try:
     while time.monotonic() < end:
       try:
-        link.send(guest + _HOST + struct.pack("!H", _PROTOCOL) + bytes(1000))
+        link.send(guest + _HOST + struct.pack("!H", _UNHEARD) + bytes(1000))
       except OSError:
         pass  # The tap's queue is full (ENOBUFS): it flows.
   finally:
