@@ -161,7 +161,9 @@ struct NetTapTests {
       #expect(device.isLinkUp)
 
       func refusal(_ descriptor: consuming FileDescriptor) -> String? {
-        let number = descriptor.release()
+        // A number so high that no test beside this one is given it again.
+        let number = fcntl(descriptor.raw, F_DUPFD_CLOEXEC, 900)
+        #expect(number >= 900)
         let text = failure(NetOptions(tap: .fd(number)))
         #expect(fcntl(number, F_GETFD) == -1, "it is closed, as it was given away")
         return text?.replacing("\(number)", with: "N")

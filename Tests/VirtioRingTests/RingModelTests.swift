@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The randomized test, short: the proof Tests/Proofs/ring-model runs it with a million chains for each
-// combination in a release build.
+// combination in a release build. A failure tells its seed; SEED=N in the environment repeats it.
 
+import Foundation
 import RingHarness
 import Testing
 import VirtioRing
@@ -15,7 +16,9 @@ struct RingModelTests {
     if bits & 1 != 0 { features.insert(.eventIndex) }
     if bits & 2 != 0 { features.insert(.indirectDescriptors) }
     if bits & 4 != 0 { features.insert(.inOrder) }
-    let seed = UInt64.random(in: 0...UInt64.max)
+    let seed =
+      ProcessInfo.processInfo.environment["SEED"].flatMap { UInt64($0) }
+      ?? UInt64.random(in: 0...UInt64.max)
     do {
       try runRingModel(
         isPacked: isPacked, features: features, seed: seed, chainCount: 3000, largestRing: 1024)
