@@ -23,7 +23,7 @@ struct BlockImageTests {
     #expect(
       try refusal(BlockOptions(path: missing))
         == "cannot serve image \(missing): there is no such file; "
-          + "make one with 'truncate -s 1G \(missing)'")
+        + "make one with 'truncate -s 1G \(missing)'")
     #expect(
       try refusal(BlockOptions(path: directory.path))
         == "cannot serve image \(directory.path): it is a directory")
