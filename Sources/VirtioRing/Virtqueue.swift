@@ -192,6 +192,12 @@ extension Virtqueue {
       }
       remaining &-= count
     }
+    // A device may write a status at the very end and count less as written: a failed block read.
+    guard chain.segmentCount > chain.readableCount else { return }
+    let last = chain.storage[chain.segmentCount &- 1]
+    if let address = memory.guestAddress(ofHost: last.address) {
+      log.mark(address &+ UInt64(last.byteCount) &- 1, count: 1)
+    }
   }
 
   /// Marks the pages of the ring that the device writes. Always after the write: a page that is

@@ -160,6 +160,28 @@ struct LeakDetector: ~Copyable {
     #expect(isClosed)
   }
 
+  @Test(
+    "requests for in-flight regions, which are not offered, are refused again and again",
+    arguments: [31, 32])
+  func inFlightRegions(_ request: UInt32) throws {
+    let bed = try ServerBed([EchoDevice()])
+    let client = try EchoClient(try bed.frontEnd())
+    var detector = try LeakDetector()
+    let payload = [UInt8](repeating: 0xff, count: 24)
+    for _ in 0..<100 {
+      try client.frontEnd.raw.send(
+        Message(
+          request, flags: MessageFlags.version | MessageFlags.needReply, payload: payload),
+        descriptors: [detector.raw])
+      let reply = try client.frontEnd.raw.receive()
+      #expect(reply.request == request)
+      #expect(reply.payload == FrontEnd.bytes(1))
+    }
+    let isClosed = try detector.isClosedEverywhere()
+    #expect(isClosed)
+    #expect(try client.echo([1]) == [1])
+  }
+
   @Test("the descriptors of a ring are closed when they are replaced, and when the session ends")
   func replacedAreClosed() throws {
     let bed = try ServerBed([EchoDevice()])

@@ -210,6 +210,30 @@ private struct LostDescriptors: Error {
     }
   }
 
+  @Test("the server counts what happens at each device")
+  func counts() throws {
+    let bed = try ServerBed([EchoDevice(), EchoDevice()])
+    do {
+      let client = try EchoClient(try bed.frontEnd(1))
+      #expect(throws: FrontEndError.refused) {
+        try client.frontEnd.tell(.setVringSize, VringState(index: 0, number: 0).bytes)
+      }
+      #expect(client.offer([.readable(1 << 60, 1)]))
+      #expect(bed.lines.contains("is stopped"))
+    }
+    let raw = try bed.rawFrontEnd(1)
+    try raw.send(Message(0))
+    try raw.waitForClose()
+    #expect(bed.stop())
+    let counted = bed.statistics
+    #expect(counted.count == 2)
+    #expect(counted.first == EndpointStatistics())
+    #expect(counted.last?.sessions == 2)
+    #expect(counted.last?.errors == 1)
+    #expect(counted.last?.refusals == 1)
+    #expect(counted.last?.faults == 1)
+  }
+
   @Test("the server ends though front-ends are there and rings run")
   func endsWhileServing() throws {
     let directory: SocketDirectory

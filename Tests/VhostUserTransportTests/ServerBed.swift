@@ -77,6 +77,7 @@ final class ServerBed {
   private final class Started: Sendable {
     let stopper = Mutex<VhostUserServer.Stopper?>(nil)
     let failure = Mutex<(any Error)?>(nil)
+    let statistics = Mutex<[EndpointStatistics]>([])
     let bell: EventFD
 
     init() throws { bell = try EventFD(nonBlocking: false) }
@@ -121,6 +122,7 @@ final class ServerBed {
       job.started.stopper.withLock { $0 = server.stopper }
       job.started.bell.signal()
       try server.run()
+      job.started.statistics.withLock { $0 = server.statistics }
       return true
     } catch {
       job.started.failure.withLock { $0 = error }
@@ -131,6 +133,9 @@ final class ServerBed {
 
   /// The path of a device's socket.
   func path(_ index: Int = 0) -> String { directory.file("dev\(index).sock") }
+
+  /// What the server had counted when it ended.
+  var statistics: [EndpointStatistics] { started.statistics.withLock { $0 } }
 
   /// Connects an honest front-end.
   func frontEnd(_ index: Int = 0) throws -> FrontEnd { try FrontEnd(connectingTo: path(index)) }

@@ -4,6 +4,7 @@
 
 import Backends
 import Linux
+import Synchronization
 import Testing
 import VhostUserTesting
 import VhostUserTransport
@@ -316,6 +317,50 @@ import VirtioTesting
     #expect(bed.lines.contains("queue 0 is stopped: ring area outside guest memory"))
     _ = try frontEnd.stopRing(0)
     #expect(try EchoClient(frontEnd).echo([1]) == [1])
+  }
+
+  @Test(
+    "rings that are misaligned, overlap or end outside memory break alone", arguments: formats,
+    [
+      (8, 0x4000, 0x8000), (0, 0x4001, 0x8000), (0, 0x4000, 0x8002), (0, 0, 0), (0, 16, 0x8000),
+      (0, 0x4000, 0x4000), (0x3f_fff0, 0, 0x8000),
+    ] as [(UInt64, UInt64, UInt64)])
+  func badPlace(_ features: Features, _ place: (UInt64, UInt64, UInt64)) throws {
+    let bed = try ServerBed([EchoDevice()])
+    let frontEnd = try bed.frontEnd()
+    try frontEnd.negotiate(features)
+    try frontEnd.shareMemory()
+    let ring = try frontEnd.makeRing(0, size: 16)
+    try frontEnd.startRing(ring)
+    let start = SharedGuestMemory.userAddress(of: frontEnd.memory.descriptions[0].guestAddress)
+    try frontEnd.tell(
+      .setVringAddress,
+      VringAddress(
+        index: 0, descriptors: start + place.0, used: start + place.2,
+        available: start + place.1
+      ).bytes)
+    #expect(bed.lines.contains("queue 0 is stopped: ring area"))
+    _ = try frontEnd.stopRing(0)
+    #expect(try EchoClient(frontEnd, features).echo([1]) == [1])
+  }
+
+  @Test("kicks before a ring is enabled, and after a reset, reach nobody", arguments: formats)
+  func untimelyKicks(_ features: Features) throws {
+    let device = EchoDevice()
+    let bed = try ServerBed([device])
+    let client = try EchoClient(try bed.frontEnd(), features)
+    try client.frontEnd.enableRing(0, false)
+    try client.offerOne()
+    client.ring.kick.signal()
+    try client.frontEnd.tell(.resetDevice)
+    client.ring.kick.signal()
+    #expect(try client.frontEnd.askNumber(.getQueueCount) == 2)
+    #expect(device.statistics[0].chains.load(ordering: .relaxed) == 0)
+    // Said again but for its being enabled: still nobody.
+    try client.frontEnd.tell(
+      .setVringKick, FrontEnd.bytes(0), descriptors: [client.ring.kick.descriptor.raw])
+    #expect(try client.frontEnd.askNumber(.getQueueCount) == 2)
+    #expect(device.statistics[0].chains.load(ordering: .relaxed) == 0)
   }
 
   @Test("a driver that breaks its ring again and again fills no log")

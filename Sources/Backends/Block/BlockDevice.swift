@@ -36,9 +36,10 @@ public final class BlockDevice: Device {
 
   /// The most bytes in a segment.
   private static let sizeMax: UInt32 = 4 << 20
-  /// The size of each queue.
-  private static let queueSize: UInt16 = 256
-  /// With header and status, a request of so many segments fits half a queue.
+  /// The largest size of a queue, and the one size of a legacy queue.
+  private static let queueSize: UInt16 = 1024
+  private static let legacyQueueSize: UInt16 = 256
+  /// With header and status, a request of so many segments fits the queue of 128 that is usual.
   private static let segmentMax: UInt32 = 126
   /// What legacy drivers, whose queues always have 256 entries, were told from the start.
   private static let legacySegmentMax: UInt32 = 254
@@ -62,7 +63,9 @@ public final class BlockDevice: Device {
       _ = try IOUring(entries: 8, descriptor: descriptor)
     }
     offeredFeatures = Self.features(options)
-    queueSizes = Array(repeating: Self.queueSize, count: options.queueCount)
+    queueSizes = Array(
+      repeating: options.isLegacy ? Self.legacyQueueSize : Self.queueSize,
+      count: options.queueCount)
     statistics = (0..<options.queueCount).map { _ in QueueStatistics() }
   }
 

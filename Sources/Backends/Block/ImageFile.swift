@@ -78,12 +78,16 @@ struct ImageFile: ~Copyable, BlockFile {
   borrowing func read(_ window: borrowing SegmentWindow, at offset: Int) throws(Errno) -> Int {
     switch direct {
     case .some(let direct) where isOnBlocks(window, offset):
-      if window.isAligned(to: alignment.memory) {
-        return try window.read(from: direct, at: offset)
-      }
-      switch bounce {
-      case .some(let bounce): return try bounce.read(window, from: direct, at: offset)
-      case .none: break
+      do throws(Errno) {
+        if window.isAligned(to: alignment.memory) {
+          return try window.read(from: direct, at: offset)
+        }
+        switch bounce {
+        case .some(let bounce): return try bounce.read(window, from: direct, at: offset)
+        case .none: break
+        }
+      } catch .invalidArgument {
+        // The device wants more alignment than the kernel has told.
       }
     default: break
     }
@@ -93,12 +97,16 @@ struct ImageFile: ~Copyable, BlockFile {
   borrowing func write(_ window: borrowing SegmentWindow, at offset: Int) throws(Errno) -> Int {
     switch direct {
     case .some(let direct) where isOnBlocks(window, offset):
-      if window.isAligned(to: alignment.memory) {
-        return try window.write(to: direct, at: offset)
-      }
-      switch bounce {
-      case .some(let bounce): return try bounce.write(window, to: direct, at: offset)
-      case .none: break
+      do throws(Errno) {
+        if window.isAligned(to: alignment.memory) {
+          return try window.write(to: direct, at: offset)
+        }
+        switch bounce {
+        case .some(let bounce): return try bounce.write(window, to: direct, at: offset)
+        case .none: break
+        }
+      } catch .invalidArgument {
+        // As above.
       }
     default: break
     }

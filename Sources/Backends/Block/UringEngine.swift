@@ -327,11 +327,14 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
     if result > 0 {
       slots[slot].window.advance(by: Int(result))
       transfer(slot, &queue)
-    } else if result == -Errno.again.rawValue || result == -Errno.interrupted.rawValue {
-      transferHere(slot, &queue)
     } else {
-      // 0: the file ends before it should.
-      fail(slot, result == 0 ? .io : Errno(rawValue: -result), &queue)
+      switch Errno(rawValue: -result) {
+      // The last: direct I/O with less alignment than the device wants.
+      case .again, .interrupted, .invalidArgument: transferHere(slot, &queue)
+      // The file ends before it should.
+      case Errno(rawValue: 0): fail(slot, .io, &queue)
+      case let error: fail(slot, error, &queue)
+      }
     }
   }
 
