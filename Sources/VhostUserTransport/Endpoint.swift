@@ -251,4 +251,7 @@ public struct EndpointStatistics: Sendable, Equatable {
   public internal(set) var refusals: UInt64 = 0
   /// Rings that were broken by their driver or could not start.
   public internal(set) var faults: UInt64 = 0
+
+  /// Nothing has happened yet.
+  public init() {}
 }
