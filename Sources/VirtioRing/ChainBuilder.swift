@@ -112,10 +112,11 @@ extension ChainBuilder {
   ///
   /// - Parameters:
   ///   - followsNext: whether entries are linked (split) or simply stand in a row (packed).
+  ///   - ignoresWrite: whether all entries are taken to be device-readable.
   ///   - limit: the most entries a chain may have.
   @inline(__always)
   mutating func appendTable(
-    _ descriptor: Descriptor, followsNext: Bool, limit: Int
+    _ descriptor: Descriptor, followsNext: Bool, ignoresWrite: Bool = false, limit: Int
   ) throws(RingError) {
     let length = UInt64(descriptor.length)
     guard length > 0, length % UInt64(Descriptor.byteCount) == 0 else {
@@ -137,7 +138,8 @@ extension ChainBuilder {
       let table = IndirectTable(address: holder.hostAddress &+ UInt(offset), count: entries)
     else {
       self = try appendingScatteredTable(
-        descriptor.address, entries: entries, followsNext: followsNext, limit: limit)
+        descriptor.address, entries: entries, followsNext: followsNext, ignoresWrite: ignoresWrite,
+        limit: limit)
       return
     }
     var index = 0
@@ -145,7 +147,7 @@ extension ChainBuilder {
       guard let entry = table.descriptor(index) else { throw .nextOutOfRange }
       let flags = followsNext ? entry.splitFlags : entry.packedFlags
       guard flags & RingFlag.indirect == 0 else { throw .indirectNested }
-      try append(entry, isWritable: flags & RingFlag.write != 0)
+      try append(entry, isWritable: flags & RingFlag.write != 0 && !ignoresWrite)
       if followsNext {
         guard flags & RingFlag.next != 0 else { return }
         index = Int(entry.splitNext)
@@ -160,17 +162,18 @@ extension ChainBuilder {
   /// The walk after a table that does not begin the chain: `appendTable`, out of line.
   @inline(never)
   func appendingTable(
-    _ descriptor: Descriptor, followsNext: Bool, limit: Int
+    _ descriptor: Descriptor, followsNext: Bool, ignoresWrite: Bool = false, limit: Int
   ) throws(RingError) -> ChainBuilder {
     var next = self
-    try next.appendTable(descriptor, followsNext: followsNext, limit: limit)
+    try next.appendTable(
+      descriptor, followsNext: followsNext, ignoresWrite: ignoresWrite, limit: limit)
     return next
   }
 
   /// The walk after a table that crosses from one region into others: it is read entry by entry.
   @inline(never)
   private func appendingScatteredTable(
-    _ address: UInt64, entries: Int, followsNext: Bool, limit: Int
+    _ address: UInt64, entries: Int, followsNext: Bool, ignoresWrite: Bool = false, limit: Int
   ) throws(RingError) -> ChainBuilder {
     var next = self
     var index = 0
@@ -178,7 +181,7 @@ extension ChainBuilder {
       let entry = try scatteredEntry(address, index: index, of: entries)
       let flags = followsNext ? entry.splitFlags : entry.packedFlags
       guard flags & RingFlag.indirect == 0 else { throw .indirectNested }
-      try next.append(entry, isWritable: flags & RingFlag.write != 0)
+      try next.append(entry, isWritable: flags & RingFlag.write != 0 && !ignoresWrite)
       if followsNext {
         guard flags & RingFlag.next != 0 else { return next }
         index = Int(entry.splitNext)

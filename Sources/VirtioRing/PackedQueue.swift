@@ -22,6 +22,8 @@ struct PackedQueue: ~Copyable {
   private(set) var availableWrap: Bool
   private(set) var nextUsed: UInt16
   private(set) var usedWrap: Bool
+  /// Whether the entries of indirect tables are device-readable, whatever they say.
+  var readsTables = false
   /// The first used descriptor that is not visible yet, and its flags.
   private var firstStaged: UInt16 = 0
   private var firstStagedFlags: UInt16 = 0
@@ -133,7 +135,8 @@ struct PackedQueue: ~Copyable {
           throw .descriptorNotAvailable
         }
         try checkIndirect(descriptor)
-        builder = try builder.appendingTable(descriptor, followsNext: false, limit: chainLimit)
+        builder = try builder.appendingTable(
+          descriptor, followsNext: false, ignoresWrite: readsTables, limit: chainLimit)
         advance(&slot, &wrap)
         break
       }
@@ -151,7 +154,7 @@ struct PackedQueue: ~Copyable {
   ) throws(RingError) {
     try checkIndirect(first)
     var builder = ChainBuilder(memory, chain, lastHit: lastHit)
-    try builder.appendTable(first, followsNext: false, limit: chainLimit)
+    try builder.appendTable(first, followsNext: false, ignoresWrite: readsTables, limit: chainLimit)
     try finish(builder, last: first, 1, room, &chain)
     var slot = nextAvailable
     var wrap = availableWrap

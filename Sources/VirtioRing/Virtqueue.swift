@@ -142,6 +142,13 @@ extension Virtqueue {
       throw error
     }
   }
+
+  /// Takes the buffers in indirect tables of a packed ring to be device-readable, whatever they say.
+  ///
+  /// For queues on which the device only reads. DPDK's network driver marks the header in such a table as
+  /// device-writable, in front of device-readable buffers, which virtio forbids (1.3, 2.7.4.2) and other
+  /// devices do not look at.
+  public mutating func ignoreWriteInTables() { packed?.readsTables = true }
 }
 
 // MARK: Giving chains back

@@ -40,10 +40,10 @@ class DpdkBed(Bed):
 
   def _show(self, **kind):
     guest = self._testpmd(**kind)
-    if kind.get("mergeable") and kind.get("packed"):
-      # DPDK puts frames of two to seven buffers into indirect tables. On a packed ring it marks the
-      # header there as device-writable, before readable buffers, which virtio 1.3, 2.8.17 forbids
-      # and lgdev refuses. Frames of one buffer, and of eight and more, go without a table.
+    if kind.get("mergeable") and kind.get("packed") and not kind.get("in_order"):
+      # Frames of two to seven buffers are left out: DPDK puts them into indirect tables, and on a
+      # packed ring without IN_ORDER some of those have come back late or not at all. Open: whose
+      # fault that is has not been found out.
       frames.exchange(network.TAP, MAC, 5000, BUFFER)
       frames.exchange(network.TAP, MAC, 1000, 9014, shortest=7 * BUFFER + 100, window=16)
     else:

@@ -116,6 +116,39 @@ struct HostilePackedTests {
     }
   }
 
+  @Test("a table whose first entry says WRITE, before readable ones, as DPDK sends it")
+  func writeInTable() throws {
+    let bed = try HostileBed(packed: true)
+    func offer(slot: UInt16) {
+      bed.memory.setPackedDescriptor(
+        at: HostileBed.table, address: HostileBed.buffer, byteCount: 12, flags: RingFlag.write)
+      bed.memory.setPackedDescriptor(
+        at: HostileBed.table + 16, address: HostileBed.buffer + 12, byteCount: 100)
+      bed.packed.setDescriptor(
+        slot, address: HostileBed.table, byteCount: 32, id: slot, flags: indirect | available)
+    }
+    offer(slot: 0)
+    bed.queue.ignoreWriteInTables()
+    #expect(try bed.pop())
+    #expect(bed.chain.readableBytes == 112)
+    #expect(bed.chain.writableBytes == 0)
+    // Only in tables: in the ring itself the flag means what it says.
+    bed.packed.setDescriptor(
+      1, address: HostileBed.buffer, byteCount: 12, id: 1, flags: next | RingFlag.write | available)
+    bed.packed.setDescriptor(
+      2, address: HostileBed.buffer, byteCount: 12, id: 1, flags: available)
+    try bed.expectFault(.readableAfterWritable)
+    // Nor for a device that writes.
+    let other = try HostileBed(packed: true)
+    other.memory.setPackedDescriptor(
+      at: HostileBed.table, address: HostileBed.buffer, byteCount: 12, flags: RingFlag.write)
+    other.memory.setPackedDescriptor(
+      at: HostileBed.table + 16, address: HostileBed.buffer + 12, byteCount: 100)
+    other.packed.setDescriptor(
+      0, address: HostileBed.table, byteCount: 32, flags: indirect | available)
+    try other.expectFault(.readableAfterWritable)
+  }
+
   @Test("indirect table of as many entries as a length can say ends at a bound")
   func hugeTable() throws {
     let memory = TestMemory(byteCount: 0x40000)

@@ -108,6 +108,7 @@ public final class NetDevice: Device {
           name: "\(name)-rx", queue: queue, body: body, wiring: wiring, statistics: statistics[0])
       } else {
         precondition(index == 1, "a network device has two queues")
+        queue.ignoreWriteInTables()
         let body = NetTransmitter(
           name: name, tap: descriptor, format: format, link: link, trouble: trouble)
         return try QueueWorker.start(
