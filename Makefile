@@ -54,7 +54,7 @@ docs: build-setup ## the libraries' documentation, in .build/docs
 	    --output-path $(DOCS)/$$target || exit 1; \
 	done
 
-bench: setup ## side by side with the peers
+bench: build ## side by side with the peers
 	Benchmarks/run.sh
 
 T ?= ring-split

@@ -41,7 +41,7 @@ class Demo:
     with open(self.image, "wb") as image:
       image.truncate(128 << 20)
     self.line = self.room.socket("console")
-    options = ["--block", f"path={self.image},serial=DEMO"]
+    options = ["--block", f"path={self.image},serial=DEMO,queues=2"]
     options += ["--net", f"tap={network.TAP},address={network.HOST}/24"]
     options += ["--console", f"socket:{self.line}", "--rng"]
     _step("One daemon with a disk, a network link, a console and a source of random numbers:")
