@@ -52,7 +52,9 @@ public enum UnixSocket {
 
   /// Connects to a listening socket.
   ///
-  /// - Parameter nonBlocking: whether the connection's own calls never wait, and neither does this one.
+  /// - Parameters:
+  ///   - path: where it listens.
+  ///   - nonBlocking: whether the connection's own calls never wait, and neither does this one.
   /// - Throws: `.notFound`, `.connectionRefused` when nobody listens, `.accessDenied`, `.nameTooLong`;
   ///   `.again` when too many wait to be accepted, and this call may not.
   public static func connect(
