@@ -259,6 +259,25 @@ struct BlockDurabilityTests {
     #expect(batch.recorder.operations.contains(.write(3)) == (failing == 1))
   }
 
+  @Test("a barrier on a read-only disk is served without a sync", arguments: BlockVariant.all)
+  func readOnlyBarrier(variant: BlockVariant) throws {
+    let image = try TestImage(pattern(65536))
+    let device = try variant.device(image) {
+      $0.isReadOnly = true
+      $0.isLegacy = true
+    }
+    let bed = try BlockBed(
+      device, variant.format, accepted: [.blockBarrier, .blockFlush, .blockReadOnly])
+    for turn in 0..<3 {
+      let read = try bed.request(
+        BlockType.read | BlockType.barrier, sector: UInt64(turn), room: 512)
+      #expect(read.status == 0)
+      #expect(read.data == Array(pattern(65536)[turn * 512..<turn * 512 + 512]))
+      #expect(try bed.request(BlockType.flush | BlockType.barrier).status == 0)
+      #expect(try bed.request(BlockType.write | BlockType.barrier, out: pattern(512)).status == 1)
+    }
+  }
+
   @Test("a barrier is offered to legacy drivers only", arguments: BlockVariant.engines)
   func offer(variant: BlockVariant) throws {
     let image = try TestImage(byteCount: 65536)

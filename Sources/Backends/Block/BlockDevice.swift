@@ -169,7 +169,8 @@ public final class BlockDevice: Device {
           statistics: statistics[index])
       }
       let depth = min(Int(queue.configuration.size), UringEngine<IOUring, ImageFile>.depthLimit)
-      let ring = try IOUring(entries: UInt32(depth), descriptor: file.mainDescriptor)
+      // At the least as many as there are syncs, watches and their ends.
+      let ring = try IOUring(entries: UInt32(max(8, depth)), descriptor: file.mainDescriptor)
       let body = UringEngine(ring: ring, file: file, state: state, depth: depth)
       return try QueueWorker.start(
         name: name, queue: queue, body: body, wiring: wiring, statistics: statistics[index])

@@ -362,17 +362,20 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
 
   /// Starts a sync if one is wanted and none is under way.
   private mutating func synchronize(_ queue: inout Virtqueue) {
-    if let barrier, inFlight == 1, slots[barrier].stage == .barrier, waiting.isEmpty, !isSyncing {
-      waiting.append(barrier, &slots)
-    }
-    guard !isSyncing, !waiting.isEmpty else { return }
-    syncing = waiting
-    waiting = SlotList()
-    if state.isReadOnly || state.hasSyncFailed {
-      endSync(&queue)
-    } else {
-      isSyncing = true
-      ring.sync(tag: syncTag)
+    while !isSyncing {
+      if let barrier, inFlight == 1, slots[barrier].stage == .barrier {
+        waiting.append(barrier, &slots)
+      }
+      guard !waiting.isEmpty else { return }
+      syncing = waiting
+      waiting = SlotList()
+      if state.isReadOnly || state.hasSyncFailed {
+        // Nothing to do, or nothing to be promised. What comes out of it may want the next one.
+        endSync(&queue)
+      } else {
+        isSyncing = true
+        ring.sync(tag: syncTag)
+      }
     }
   }
 
