@@ -38,6 +38,7 @@ enum Daemon {
     // Queues first, then what they write to.
     defer {
       server.shutdown()
+      for console in consoles { console.beginShutDown() }
       for console in consoles { console.shutDown() }
     }
     for (entry, made) in zip(plan.entries, devices) {

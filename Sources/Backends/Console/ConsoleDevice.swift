@@ -149,6 +149,9 @@ public final class ConsoleDevice: Device {
     }
   }
 
+  /// Begins what `shutDown()` completes, and does not wait: so several consoles end together.
+  public func beginShutDown() { control.end() }
+
   /// Sends the last output, within a quarter of a second, then lets go of the host's end: terminal settings come
   /// back, the socket or link is removed, clients are gone.
   ///
