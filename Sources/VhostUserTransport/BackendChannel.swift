@@ -11,11 +11,10 @@ final class BackendChannel {
   private let socket: FileDescriptor
 
   init(_ descriptor: consuming FileDescriptor) throws(SessionError) {
-    let kind = try Session.host("use the back-end channel") { () throws(Errno) in
-      try descriptor.setNonBlocking(true)
-      return try descriptor.status().kind
-    }
+    let action = "use the back-end channel"
+    let kind = try Session.host(action) { () throws(Errno) in try descriptor.status().kind }
     guard kind == .socket else { throw .badDescriptorKind(.setBackendChannel) }
+    try Session.host(action) { () throws(Errno) in try descriptor.setNonBlocking(true) }
     socket = descriptor
   }
 

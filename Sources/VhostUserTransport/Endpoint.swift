@@ -211,11 +211,13 @@ final class Endpoint {
     end(.memoryVanished)
   }
 
-  /// A worker's note, if it concerns the session of now.
-  func queueFaulted(session: UInt64, queue: Int, _ error: RingError) {
-    guard let current = connection?.session, current.number == session else { return }
-    current.ringFaulted(current.rings[queue], .ring(error))
-    reportFaults(of: current)
+  /// A worker's note. One of a run that is over concerns nobody any more.
+  func queueFaulted(_ queue: Int, run: UInt64, _ error: RingError) {
+    guard let session = connection?.session else { return }
+    let ring = session.rings[queue]
+    guard ring.isRunning, ring.run == run else { return }
+    session.ringFaulted(ring, .ring(error))
+    reportFaults(of: session)
   }
 
   /// Stops serving for good, and removes what was made.

@@ -11,8 +11,8 @@ import VirtioRing
 /// twice, and a queue breaks once for each time that it is started.
 final class EventInbox: Sendable {
   enum Event: Sendable, Equatable {
-    /// A queue of a session has broken.
-    case fault(session: UInt64, queue: Int, RingError)
+    /// A queue of a session has broken, in one of its runs.
+    case fault(session: UInt64, queue: Int, run: UInt64, RingError)
     /// The configuration space of a device has changed.
     case configurationChange(endpoint: Int)
     /// The server is to end.

@@ -75,15 +75,14 @@ extension Session {
     _ request: FrontEndRequest, _ descriptors: inout FileDescriptorList
   ) throws(SessionError) -> HeldDescriptor? {
     guard let descriptor = descriptors.take(at: 0) else { return nil }
-    let kind = try Self.host("use a descriptor of the front-end") { () throws(Errno) in
-      try descriptor.setNonBlocking(true)
-      return try descriptor.status().kind
-    }
-    switch kind {
-    case .anonymous, .socket, .fifo: return HeldDescriptor(descriptor)
+    let action = "use a descriptor of the front-end"
+    switch try Self.host(action, { () throws(Errno) in try descriptor.status().kind }) {
+    case .anonymous, .socket, .fifo: break
     // Anything else would be always readable, or could not be waited for.
     default: throw .badDescriptorKind(request)
     }
+    try Self.host(action) { () throws(Errno) in try descriptor.setNonBlocking(true) }
+    return HeldDescriptor(descriptor)
   }
 
   func setKick(_ ring: Vring, _ descriptor: HeldDescriptor?) throws(SessionError) {
@@ -116,14 +115,12 @@ extension Session {
     guard state.number == 0 else { throw .badNumber(.vringKick, UInt64(state.number)) }
     switch ring.kick {
     case .unset:
-      let bell = try Self.host("make an eventfd") { () throws(Errno) in
-        HeldDescriptor(try EventFD().descriptor.duplicate())
-      }
-      bell.wake()
+      let bell = try OwnBell()
+      bell.ring()
       ring.kick = .inBand(bell)
       ring.isStarted = true
       mend(ring)
-    case .inBand(let bell): bell.wake()
+    case .inBand(let bell): bell.ring()
     // The front-end has set a descriptor, or polling: that is preferred.
     case .descriptor, .none: break
     }
@@ -194,7 +191,8 @@ extension Session {
   private func kickForWorker(_ ring: Vring) throws(SessionError) -> FileDescriptor? {
     switch ring.kick {
     case .unset, .none: nil
-    case .descriptor(let held), .inBand(let held): try held.duplicate()
+    case .descriptor(let held): try held.duplicate()
+    case .inBand(let bell): try bell.duplicate()
     }
   }
 

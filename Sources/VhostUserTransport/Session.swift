@@ -161,7 +161,7 @@ extension Session {
     }
     try request.check(payload: message.payload, descriptorCount: descriptors.count)
     switch request {
-    case .getFeatures: return .number(device.offeredFeatures.rawValue | protocolFeaturesBit)
+    case .getFeatures: return .number(offeredFeatures.rawValue | protocolFeaturesBit)
     case .setFeatures: try setFeatures(try number(message, request))
     case .getProtocolFeatures: return .number(ProtocolFeatures.offered.rawValue)
     case .setProtocolFeatures: try setProtocolFeatures(try number(message, request))
@@ -229,8 +229,14 @@ extension Session {
 // MARK: Negotiation, configuration space, status
 
 extension Session {
+  /// What the device offers, but for what this transport cannot carry: a kick is an eventfd's, which
+  /// says nothing but that it came.
+  private var offeredFeatures: Features {
+    device.offeredFeatures.subtracting(.notificationData)
+  }
+
   private func setFeatures(_ bits: UInt64) throws(SessionError) {
-    let known = device.offeredFeatures.union(Self.alwaysServed).rawValue | protocolFeaturesBit
+    let known = offeredFeatures.union(Self.alwaysServed).rawValue | protocolFeaturesBit
     guard bits & ~known == 0 else { throw .featuresNotOffered(bits & ~known) }
     acceptedFeatures = Features(rawValue: bits & ~protocolFeaturesBit)
     ringsStartDisabled = bits & protocolFeaturesBit != 0
@@ -339,6 +345,7 @@ extension Session {
     let inbox = inbox
     let session = number
     let queue = ring.index
-    return { error in inbox.post(.fault(session: session, queue: queue, error)) }
+    let run = ring.beginRun()
+    return { error in inbox.post(.fault(session: session, queue: queue, run: run, error)) }
   }
 }

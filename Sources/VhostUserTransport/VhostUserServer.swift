@@ -128,9 +128,9 @@ public final class VhostUserServer {
       case .stop: isStopping = true
       case .configurationChange(let number):
         endpoints[number].connection?.session.configurationChanged()
-      case .fault(let session, let queue, let error):
-        for endpoint in endpoints {
-          endpoint.queueFaulted(session: session, queue: queue, error)
+      case .fault(let session, let queue, let run, let error):
+        for endpoint in endpoints where endpoint.connection?.session.number == session {
+          endpoint.queueFaulted(queue, run: run, error)
         }
       }
     }

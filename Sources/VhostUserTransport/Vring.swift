@@ -59,6 +59,30 @@ final class HeldDescriptor: Sendable {
   }
 }
 
+/// An eventfd that nobody else has: ringing it never waits.
+final class OwnBell: Sendable {
+  private let bell: EventFD
+
+  init() throws(SessionError) {
+    do {
+      bell = try EventFD()
+    } catch {
+      throw .host(DeviceError("make an eventfd", error))
+    }
+  }
+
+  func ring() { bell.signal() }
+
+  /// One for a worker to own.
+  func duplicate() throws(SessionError) -> FileDescriptor {
+    do {
+      return try bell.descriptor.duplicate()
+    } catch {
+      throw .host(DeviceError("duplicate a file descriptor", error))
+    }
+  }
+}
+
 /// How one side of a ring wakes the other.
 enum Doorbell {
   /// The front-end has said nothing.
@@ -68,7 +92,7 @@ enum Doorbell {
   /// A descriptor of the front-end.
   case descriptor(HeldDescriptor)
   /// Kicks come as messages, and are handed to the worker through an eventfd of ours.
-  case inBand(HeldDescriptor)
+  case inBand(OwnBell)
 }
 
 /// One ring of a session.
@@ -99,6 +123,8 @@ final class Vring {
   private(set) var layout: RingLayout?
   private var running: RunningQueue?
   private(set) var isPacked = false
+  /// Tells a note of a worker from those of workers before it.
+  private(set) var run: UInt64 = 0
   /// What GET_VRING_BASE answered last.
   private var toldBase: UInt32?
 
@@ -108,6 +134,12 @@ final class Vring {
   var isRunning: Bool { layout != nil }
 
   // MARK: Running
+
+  /// The number of the run that is about to begin.
+  func beginRun() -> UInt64 {
+    run += 1
+    return run
+  }
 
   /// Remembers the worker.
   func didStart(_ queue: consuming RunningQueue, layout: RingLayout) {

@@ -45,6 +45,17 @@ import VirtioRing
     #expect(device.accepted == [[.version1], accepted])
   }
 
+  @Test("NOTIFICATION_DATA, which an eventfd cannot carry, is not offered")
+  func notificationData() throws {
+    let bed = try ServerBed([EchoDevice()])
+    let frontEnd = try bed.frontEnd()
+    try frontEnd.negotiate(.allRing)
+    #expect(frontEnd.features == Features.allRing.subtracting(.notificationData))
+    #expect(throws: FrontEndError.refused) {
+      try frontEnd.tell(.setFeatures, FrontEnd.bytes(Features.notificationData.rawValue))
+    }
+  }
+
   @Test("SET_FEATURES twice, as User-mode Linux does it, is served")
   func featuresTwice() throws {
     let device = EchoDevice()
