@@ -17,35 +17,36 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def run_swift_tests():
-  """(passed, failed) of `swift test`; a run that breaks off is at least one failure."""
+  """How many passed, and the names of those that failed; a run that breaks off is a failure."""
   with tempfile.TemporaryDirectory() as folder:
     code = subprocess.run(
       ["swift", "test", "--disable-xctest", "--xunit-output", f"{folder}/unit.xml"], cwd=ROOT).returncode
-    passed = failed = 0
+    passed, failed = 0, []
     for report in pathlib.Path(folder).glob("*.xml"):
       for case in xml.parse(report).iter("testcase"):
         if case.find("failure") is None and case.find("error") is None:
           passed += 1
         else:
-          failed += 1
-  if passed + failed == 0:
-    print("test-unit: swift test has reported no test", flush=True)
-    failed = 1
-  elif code != 0 and failed == 0:
-    print(f"test-unit: swift test ended with {code}", flush=True)
-    failed = 1
+          failed.append(f"{case.get('classname')}: {case.get('name')}")
+  if passed == 0 and not failed:
+    failed.append("swift test has reported no test")
+  elif code != 0 and not failed:
+    failed.append(f"swift test ended with {code}")
   return passed, failed
 
 
 def run_proofs():
-  passed = failed = 0
+  passed, failed = 0, []
   for proof in sorted((ROOT / "Tests/Proofs").glob("*")):
     if not proof.is_file() or not proof.stat().st_mode & 0o100:
       continue
     start = time.monotonic()
     print(f"{proof.name}:", flush=True)
     good = subprocess.run([proof], cwd=ROOT).returncode == 0
-    passed, failed = passed + good, failed + (not good)
+    if good:
+      passed += 1
+    else:
+      failed.append(proof.name)
     print(f"{'ok  ' if good else 'FAIL'}  {time.monotonic() - start:.1f} s  {proof.name}", flush=True)
   return passed, failed
 
@@ -54,7 +55,9 @@ def main():
   tests = run_swift_tests()
   proofs = run_proofs()
   passed, failed = tests[0] + proofs[0], tests[1] + proofs[1]
-  print(f"{passed} passed, {failed} failed")
+  for name in failed:
+    print(f"FAIL  {name}")
+  print(f"{passed} passed, {len(failed)} failed")
   return 1 if failed else 0
 
 

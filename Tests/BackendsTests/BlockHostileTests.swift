@@ -260,7 +260,7 @@ struct BlockHostileTests {
     }
     let stopping = ContinuousClock.now
     bed.stop()
-    #expect(ContinuousClock.now - stopping < .seconds(1))
+    #expect(ContinuousClock.now - stopping < .seconds(10))
     #expect(bed.queue.inFlightCount == 0)
     #expect(sent > 100)
     #expect(device.statistics[0].faults.load(ordering: .relaxed) == 0)

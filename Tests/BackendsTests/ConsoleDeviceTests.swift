@@ -133,7 +133,7 @@ struct ConsoleDeviceTests {
     pause(.milliseconds(50))
     let before = try processorTime(ofThreads: "late-rx")
     #expect(try bed.receive.awaitUsed(within: .milliseconds(200)) == nil)
-    #expect(try processorTime(ofThreads: "late-rx") - before < .milliseconds(30))
+    #expect(try processorTime(ofThreads: "late-rx") - before < .milliseconds(40))
     bed.end()
     bed.device.shutDown()
   }

@@ -63,9 +63,8 @@ struct ConsolePtyTests {
       close(terminal)
       pause(.milliseconds(20))
       let before = try processorTime(ofThreads: "pty-idle")
-      #expect(before > .zero)
       pause(.milliseconds(200))
-      #expect(try processorTime(ofThreads: "pty-idle") - before < .milliseconds(20))
+      #expect(try processorTime(ofThreads: "pty-idle") - before < .milliseconds(40))
     }
   }
 

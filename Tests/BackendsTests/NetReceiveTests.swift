@@ -182,7 +182,7 @@ struct NetReceiveTests {
     usleep(20_000)
     let before = try processorTime(ofThreads: "idle0-rx")
     usleep(200_000)
-    #expect(try processorTime(ofThreads: "idle0-rx") - before < .milliseconds(20))
+    #expect(try processorTime(ofThreads: "idle0-rx") - before < .milliseconds(40))
     for _ in 0..<40 { #expect(bed.offerBuffer(2000) != nil) }
     for _ in 0..<20 { #expect(try bed.queue.awaitUsed() != nil) }
     let between = try processorTime(ofThreads: "idle0-rx")
@@ -190,7 +190,7 @@ struct NetReceiveTests {
       #expect(bed.offerBuffer(2000) != nil)
       usleep(10_000)
     }
-    #expect(try processorTime(ofThreads: "idle0-rx") - between < .milliseconds(20))
+    #expect(try processorTime(ofThreads: "idle0-rx") - between < .milliseconds(40))
   }
 
   @Test(
@@ -224,8 +224,8 @@ struct NetReceiveTests {
     #expect(counter.value.load(ordering: .relaxed) == 1)
     #expect(bed.device.configuration()[6] == 0)
     let before = try processorTime(ofThreads: "gone0-rx")
-    usleep(100_000)
-    #expect(try processorTime(ofThreads: "gone0-rx") - before < .milliseconds(10))
+    usleep(200_000)
+    #expect(try processorTime(ofThreads: "gone0-rx") - before < .milliseconds(40))
     bed.queue.stop()
     #expect(bed.queue.inFlightCount == 0)
   }

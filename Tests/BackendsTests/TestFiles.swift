@@ -63,7 +63,23 @@ final class LineCollector: Sendable {
 }
 
 /// Processor time that threads of this process with a name have used so far.
+///
+/// Waits for the first of them to have begun, which takes long where many tests run at once.
 func processorTime(ofThreads name: String) throws -> Duration {
+  let end = ContinuousClock.now + .seconds(20)
+  while true {
+    let used = try timeUsed(byThreads: name)
+    if used > .zero { return used }
+    guard ContinuousClock.now < end else { throw NoSuchThread(name: name) }
+    usleep(1000)
+  }
+}
+
+private struct NoSuchThread: Error {
+  let name: String
+}
+
+private func timeUsed(byThreads name: String) throws -> Duration {
   var nanoseconds = 0
   guard let directory = unsafe opendir("/proc/self/task") else { throw Errno.current }
   defer { unsafe closedir(directory) }

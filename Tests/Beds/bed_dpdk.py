@@ -41,9 +41,10 @@ class DpdkBed(Bed):
   def _show(self, **kind):
     guest = self._testpmd(**kind)
     if kind.get("mergeable") and kind.get("packed") and not kind.get("in_order"):
-      # Frames of two to seven buffers are left out: DPDK puts them into indirect tables, and on a
-      # packed ring without IN_ORDER some of those have come back late or not at all. Open: whose
-      # fault that is has not been found out.
+      # Frames of two to seven buffers are left out: DPDK sends them in indirect tables, and without
+      # IN_ORDER it writes the buffer's id (virtio 1.3, 2.8.6) into the table, not into the ring,
+      # where an older chain's is left. So it takes one frame's completion for another's, and uses
+      # buffers again that are still under way.
       frames.exchange(network.TAP, MAC, 5000, BUFFER)
       frames.exchange(network.TAP, MAC, 1000, 9014, shortest=7 * BUFFER + 100, window=16)
     else:
