@@ -15,8 +15,9 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LICENCE = "SPDX-License-Identifier: Apache-2.0"
-SOURCE_SUFFIXES = {".swift", ".c", ".h", ".py", ".sh", ".modulemap"}
-SOURCE_NAMES = {"Makefile", "run"}
+KERNEL_LICENCE = "SPDX-License-Identifier: GPL-2.0-only"  # What is loaded into or runs beside Linux.
+SOURCE_SUFFIXES = {".swift", ".c", ".h", ".S", ".lds", ".py", ".sh", ".modulemap"}
+SOURCE_NAMES = {"Makefile", "Kbuild", "run"}
 
 # A fence is a file that may hold raw memory; a module has one, with the exceptions written here.
 FENCE_NAMES = re.compile(r"Memory\.swift$")
@@ -39,8 +40,9 @@ def is_fence(path):
 
 def findings(path, text):
   lines = text.splitlines()
-  if not any(LICENCE in line for line in lines[:3]):
-    yield 1, f"no line '{LICENCE}'"
+  licence = KERNEL_LICENCE if path.startswith("Kernel/") else LICENCE
+  if not any(licence in line for line in lines[:3]):
+    yield 1, f"no line '{licence}'"
   if not (path.endswith(".swift") and path.startswith("Sources/")):
     return
   module = path.split("/")[1]

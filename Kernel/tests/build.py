@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Builds what a test host gets: the module against a kernel's headers, the guest, the launcher.
+
+The module is built in a copy of its sources, a folder a kernel, so that the tree stays clean and
+two kernels do not share objects.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+
+import places
+from failure import Failure
+
+
+def module(kernel):
+  """lguest.ko for that kernel. A compiler's warning is a failure: it is built with W=1."""
+  tree = f"{places.CACHE}/module-{kernel.name}"
+  for folder in ("module", "include"):
+    shutil.copytree(f"{places.KERNEL}/{folder}", f"{tree}/{folder}", dirs_exist_ok=True)
+  # Without pahole, BTF for modules cannot be made, and nothing here needs it.
+  output = _make(
+    f"{tree}/module", f"KDIR={kernel.headers}", "W=1", "CONFIG_DEBUG_INFO_BTF_MODULES="
+  )
+  warning = re.search(r".*warning:.*", output)
+  if warning:
+    raise Failure(f"lguest.ko for {kernel.release}: {warning[0]}")
+  return f"{tree}/module/lguest.ko"
+
+
+def programs():
+  """{path in the initrd: path here} of the guest kernels and of the programs that run them."""
+  out = f"{places.CACHE}/programs"
+  os.makedirs(out, exist_ok=True)
+  _make(f"{places.KERNEL}/guest", f"OUT={out}")
+  _make(f"{places.HERE}/launcher", f"OUT={out}")
+  return {name: f"{out}/{name}" for name in ("guest", "guest-pae", "launcher")}
+
+
+def _make(folder, *arguments):
+  done = subprocess.run(
+    ["make", "--no-print-directory", "-C", folder, *arguments],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    stdin=subprocess.DEVNULL,
+    text=True,
+  )
+  if done.returncode != 0:
+    raise Failure(f"make -C {folder}: {done.stdout[-3000:]}")
+  return done.stdout
