@@ -62,6 +62,10 @@ void traps_init(void);
 void gate(uint32_t vector, const void *handler, uint32_t type);
 /* Calls body(argument); true when it trapped, and probe_result says how. */
 int probe(void (*body)(void *), void *argument);
+/* Bodies for it, and for whoever wants the trap itself. */
+void read_word(void *address);
+void write_word(void *address);
+void run_at(void *address);
 
 /* interrupts.c */
 typedef void interrupt_handler(void *context);
@@ -83,6 +87,8 @@ void timer_init(void);
 uint64_t cycles(void);
 extern uint32_t cycles_per_millisecond;
 extern volatile uint32_t timer_ticks;
+/* A handler that counts timer_ticks itself; NULL is the usual one. */
+void timer_handle(interrupt_handler *handler);
 /* One timer interrupt in so many nanoseconds; 0 stops it. */
 void timer_arm(uint32_t nanoseconds);
 void sleep_milliseconds(uint32_t milliseconds);
@@ -90,7 +96,6 @@ void sleep_milliseconds(uint32_t milliseconds);
 bool wait_until(bool (*condition)(void *), void *context, uint32_t milliseconds);
 
 /* user.c */
-uint32_t user_run(uint32_t entry, uint32_t argument);
 uint32_t user_syscall(struct frame *frame);
 uint32_t enter_user(uint32_t eip, uint32_t esp, uint32_t argument);
 _Noreturn void leave_user(uint32_t result);
@@ -99,6 +104,8 @@ _Noreturn void leave_user(uint32_t result);
 void monitor(void);
 void selfcheck(void);
 void adversary(const char *which);
+/* The cases that come before LGUEST_INIT; it returns when `which` is none of them. */
+void adversary_early(const char *which);
 void speed(void);
 
 #endif

@@ -101,6 +101,8 @@ void guest_main(void)
 
 	command_line = virtual(*(uint32_t *)virtual(BOOT_PARAMS_COMMAND_LINE));
 	memory_bytes = *(uint32_t *)virtual(BOOT_PARAMS_E820_SIZE);
+	if (word("adversary"))
+		adversary_early(word("adversary"));
 	greet_host();
 	print("lguest guest: %u MiB, %s tables\n", memory_bytes >> 20,
 	      sizeof(pte_t) == 8 ? "PAE" : "2-level");

@@ -55,11 +55,16 @@ bool wait_until(bool (*condition)(void *), void *context, uint32_t milliseconds)
 	return holds;
 }
 
+void timer_handle(interrupt_handler *handler)
+{
+	interrupt_handle(TIMER_IRQ, handler ? handler : tick, NULL);
+}
+
 void timer_init(void)
 {
 	uint64_t start;
 
-	interrupt_handle(TIMER_IRQ, tick, NULL);
+	timer_handle(NULL);
 	cycles_per_millisecond = lguest_data.tsc_khz;
 	if (!cycles_per_millisecond) {
 		start = cycles();

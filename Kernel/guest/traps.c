@@ -10,6 +10,9 @@
 #define TRAP_GATE_USER 0xef00
 #define TASK_GATE 0x8500
 
+#define EFLAGS_TF 0x0100
+#define EFLAGS_NT 0x4000
+
 #define TRAP_STACK_PAGES 2
 
 extern const uint8_t trap_stubs[], probe_trapped[], syscall_entry[];
@@ -69,4 +72,20 @@ void trap(struct frame *frame)
 		panic("trap %u, error %x, at %x, cr2 %x", vector, frame->error, frame->eip,
 		      lguest_data.cr2);
 	frame->eip = (uint32_t)probe_trapped;
+	frame->eflags &= ~(EFLAGS_TF | EFLAGS_NT);
+}
+
+void read_word(void *address)
+{
+	(void)*(volatile uint32_t *)address;
+}
+
+void write_word(void *address)
+{
+	*(volatile uint32_t *)address = 0x600d;
+}
+
+void run_at(void *address)
+{
+	((void (*)(void))address)();
 }

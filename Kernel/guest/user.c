@@ -34,18 +34,18 @@ void user_space_free(pte_t *root)
 	root_free(root);
 }
 
-uint32_t user_run_in(pte_t *root, uint32_t entry, uint32_t argument)
+uint32_t user_run_in(pte_t *root, void (*entry)(void), uint32_t argument)
 {
 	uint32_t result;
 
 	calls = 0;
 	root_use(root);
-	result = enter_user(entry, USER_STACK - 16, argument);
+	result = enter_user((uint32_t)entry, USER_STACK - 16, argument);
 	root_use(kernel_root);
 	return result;
 }
 
-uint32_t user_run(uint32_t entry, uint32_t argument)
+uint32_t user_run(void (*entry)(void), uint32_t argument)
 {
 	pte_t *root = user_space();
 	uint32_t result = user_run_in(root, entry, argument);

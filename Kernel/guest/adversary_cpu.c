@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What ring 1 may not do: privileged instructions, descriptors that lead elsewhere, flags. */
+#include "adversary.h"
+
+struct instruction {
+	const char *name;
+	uint8_t bytes[12]; /* ends with ret where it does not trap */
+};
+
+#define RET 0xc3
+
+/* Each must trap; eax, ecx and edx are what the code before left there. */
+static const struct instruction instructions[] = {
+	{ "hlt", { 0xf4, RET } },
+	{ "mov cr0, eax", { 0x0f, 0x22, 0xc0, RET } },
+	{ "mov cr3, eax", { 0x0f, 0x22, 0xd8, RET } },
+	{ "mov cr4, eax", { 0x0f, 0x22, 0xe0, RET } },
+	{ "mov eax, cr3", { 0x0f, 0x20, 0xd8, RET } },
+	{ "mov eax, cr4", { 0x0f, 0x20, 0xe0, RET } },
+	{ "mov dr7, eax", { 0x0f, 0x23, 0xf8, RET } },
+	{ "mov eax, dr7", { 0x0f, 0x21, 0xf8, RET } },
+	{ "clts", { 0x0f, 0x06, RET } },
+	{ "lmsw ax", { 0x0f, 0x01, 0xf0, RET } },
+	{ "invd", { 0x0f, 0x08, RET } },
+	{ "wbinvd", { 0x0f, 0x09, RET } },
+	{ "invlpg [esp]", { 0x0f, 0x01, 0x3c, 0x24, RET } },
+	{ "lgdt [esp]", { 0x0f, 0x01, 0x14, 0x24, RET } },
+	{ "lidt [esp]", { 0x0f, 0x01, 0x1c, 0x24, RET } },
+	{ "lldt ax", { 0x0f, 0x00, 0xd0, RET } },
+	{ "ltr ax", { 0x0f, 0x00, 0xd8, RET } },
+	{ "rdmsr", { 0x0f, 0x32, RET } },
+	{ "wrmsr", { 0x0f, 0x30, RET } },
+	{ "swapgs", { 0x0f, 0x01, 0xf8, RET } },
+	{ "sysexit", { 0x0f, 0x35, RET } },
+	{ "sysret", { 0x0f, 0x07, RET } },
+	{ "syscall", { 0x0f, 0x05, RET } },
+	{ "sysenter", { 0x0f, 0x34, RET } },
+	{ "xsetbv", { 0x0f, 0x01, 0xd1, RET } },
+	{ "monitor", { 0x0f, 0x01, 0xc8, RET } },
+	{ "vmrun", { 0x0f, 0x01, 0xd8, RET } },
+	{ "sti", { 0xfb, RET } },
+	{ "insb", { 0x6c, RET } },
+	{ "outsb", { 0x6e, RET } },
+	{ "int 0x20", { 0xcd, 0x20, RET } },
+	{ "int 0x21", { 0xcd, 0x21, RET } },
+	{ "int 2", { 0xcd, 0x02, RET } },
+	{ "int 8", { 0xcd, 0x08, RET } },
+	{ "int 0x12", { 0xcd, 0x12, RET } },
+	{ "int 0xec", { 0xcd, 0xec, RET } },
+	{ "int 0xff", { 0xcd, 0xff, RET } },
+	{ "ljmp the host's kernel code", { 0xea, 0, 0, 0, 0, 0x10, 0 } },
+	{ "ljmp the host's user code", { 0xea, 0, 0, 0, 0, 0x33, 0 } },
+	{ "ljmp the host's 32-bit code", { 0xea, 0, 0, 0, 0, 0x23, 0 } },
+	{ "ljmp the TSS", { 0xea, 0, 0, 0, 0, 0x40, 0 } },
+	{ "lcall the TSS", { 0x9a, 0, 0, 0, 0, 0x80, 0 } },
+};
+
+static void run_bytes(void *bytes)
+{
+	static uint8_t code[16];
+
+	memcpy(code, bytes, 12);
+	asm volatile("call *%0" : : "r"(code), "a"(0x1b), "c"(0x1b), "d"(0) : "memory");
+}
+
+static void privileged(void)
+{
+	for (uint32_t i = 0; i < ARRAY_SIZE(instructions); i++) {
+		const struct instruction *one = &instructions[i];
+
+		if (!probe(run_bytes, (void *)one->bytes))
+			broke_out(one->name);
+		if (probe_result.vector != 13 && probe_result.vector != 6 &&
+		    probe_result.vector != 11)
+			panic("%s gives trap %u", one->name, probe_result.vector);
+	}
+	/* `int 0x20` and its like reached no handler of ours by a faked interrupt. */
+	if (interrupt_counts[1])
+		broke_out("an interrupt was faked");
+}
+
+struct far_pointer {
+	uint32_t offset;
+	uint16_t selector;
+} __attribute__((packed));
+
+static void far_jump(void *pointer)
+{
+	asm volatile("ljmp *%0" : : "m"(*(struct far_pointer *)pointer));
+}
+
+static void far_call(void *pointer)
+{
+	asm volatile("lcall *%0" : : "m"(*(struct far_pointer *)pointer));
+}
+
+static void load_data(void *pointer)
+{
+	asm volatile("movw %0, %%gs" : : "m"(((struct far_pointer *)pointer)->selector));
+}
+
+/* Runs in whatever segment the jump led to; 64-bit mode reads the bytes differently. */
+asm(".text\n.balign 16\nlanding: movl $0, %eax\n\tud2\n");
+extern uint8_t landing[];
+
+struct evil_descriptor {
+	const char *name;
+	uint32_t low, high;
+};
+
+#define SEGMENT 20
+
+static const struct evil_descriptor evil_descriptors[] = {
+	{ "64-bit code of ring 0", 0x0000ffff, 0x00af9b00 },
+	{ "64-bit code of ring 1", 0x0000ffff, 0x00afbb00 },
+	{ "64-bit code of ring 3", 0x0000ffff, 0x00affb00 },
+	{ "64-bit and 32-bit code at once", 0x0000ffff, 0x00efbb00 },
+	{ "conforming 64-bit code", 0x0000ffff, 0x00af9f00 },
+	{ "code of ring 0", 0x0000ffff, 0x00cf9b00 },
+	{ "conforming code of ring 0", 0x0000ffff, 0x00cf9f00 },
+	{ "a call gate of 64 bits", 0x00100000, 0x0000ec00 },
+	{ "a call gate of 16 bits", 0x00100000, 0x0000e400 },
+	{ "an interrupt gate", 0x00100000, 0x0000ee00 },
+	{ "a task gate", 0x00400000, 0x0000e500 },
+	{ "an available TSS", 0x00000067, 0x0000e900 },
+	{ "a busy TSS", 0x00000067, 0x0000eb00 },
+	{ "a local table", 0x0000ffff, 0x0000e200 },
+	{ "a reserved type", 0x0000ffff, 0x0000e000 },
+};
+
+/* Who jumps there must trap, or still be at ring 1 or 3 in a 32-bit segment, where ud2 traps. */
+static void descriptors(void)
+{
+	for (uint32_t i = 0; i < ARRAY_SIZE(evil_descriptors); i++) {
+		const struct evil_descriptor *one = &evil_descriptors[i];
+
+		for (uint32_t rpl = 0; rpl < 4; rpl++) {
+			struct far_pointer pointer = { (uint32_t)landing, SEGMENT << 3 | rpl };
+
+			descriptor_load(SEGMENT, one->low, one->high);
+			if (!probe(far_jump, &pointer) || !probe(far_call, &pointer))
+				broke_out(one->name);
+			probe(load_data, &pointer);
+			asm volatile("movw %w0, %%gs" : : "r"(0));
+		}
+	}
+}
+
+/* Where the host's own descriptors and its TSS are. */
+static void host_descriptors(void)
+{
+	static const uint8_t mine[] = { 0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 16, 17 };
+
+	for (uint32_t i = 0; i < ARRAY_SIZE(mine); i++) {
+		struct far_pointer pointer = { (uint32_t)landing, mine[i] << 3 | 1 };
+
+		descriptor_load(mine[i], 0x0000ffff, 0x00cfbb00);
+		descriptor_load(mine[i], 0x0000ffff, 0x00af9b00);
+		if (!probe(far_jump, &pointer))
+			broke_out("a descriptor of the host's");
+	}
+}
+
+/* Its own code segment taken away from under it. */
+static void code_gone(void)
+{
+	descriptor_load(KERNEL_CS >> 3, 0, 0);
+	hypercall(HCALL_SEND_INTERRUPTS, 0, 0, 0, 0);
+}
+
+static void data_gone(void)
+{
+	descriptor_load(KERNEL_DS >> 3, 0, 0);
+	hypercall(HCALL_SEND_INTERRUPTS, 0, 0, 0, 0);
+}
+
+/* The stack segment is loaded again on each return: one of 16 bits, then one that is read-only. */
+static void stack_16_bits(void)
+{
+	descriptor_load(KERNEL_DS >> 3, 0x0000ffff, 0x008fb300);
+	hypercall(HCALL_SEND_INTERRUPTS, 0, 0, 0, 0);
+	asm volatile("int3");
+}
+
+static void stack_read_only_segment(void)
+{
+	descriptor_load(KERNEL_DS >> 3, 0x0000ffff, 0x00cfb100);
+	hypercall(HCALL_SEND_INTERRUPTS, 0, 0, 0, 0);
+}
+
+static void segments_dangling(void)
+{
+	descriptor_load(SEGMENT, 0x0000ffff, 0x00cfb300);
+	asm volatile("movw %w0, %%gs\n\tmovw %w0, %%fs" : : "r"(SEGMENT << 3 | 1));
+	descriptor_load(SEGMENT, 0, 0);
+	hypercall(HCALL_SEND_INTERRUPTS, 0, 0, 0, 0);
+	asm volatile("movw %w0, %%gs\n\tmovw %w0, %%fs" : : "r"(0));
+}
+
+static void flag_bits(void *argument)
+{
+	asm volatile("pushl %0\n\tpopfl\n\tpushfl\n\tpopl %%eax\n\tnop\n\tpushl $2\n\tpopfl"
+		     :
+		     : "r"(argument)
+		     : "eax", "memory");
+}
+
+/* popf with every flag on and off. Some of them trap; the host's own must not move. */
+static void flags(void)
+{
+	for (uint32_t bit = 0; bit < 22; bit++) {
+		probe(flag_bits, (void *)(1 << bit | 2));
+		asm volatile("pushl $2\n\tpopfl" : : : "memory");
+		hypercall(HCALL_SEND_INTERRUPTS, 0, 0, 0, 0);
+		flag_bits((void *)2);
+	}
+}
+
+/* Nested tasks do not exist in long mode: iret with NT is a fault. */
+static void nested_iret(void *argument)
+{
+	(void)argument;
+	asm volatile("pushl $0x4002\n\tpopfl\n\tpushfl\n\tpushl %cs\n\tpushl $1f\n\tiret\n1:");
+}
+
+static void nested(void)
+{
+	if (!probe(nested_iret, NULL))
+		broke_out("iret with NT");
+	asm volatile("pushl $2\n\tpopfl" : : : "memory");
+}
+
+/* Return to the selectors that an i386 frame could name. */
+static void bad_return(void *pointer)
+{
+	struct far_pointer *to = pointer;
+
+	asm volatile("pushl $0x2b\n\tpushl $0\n\tpushl $2\n\tpushl %0\n\tpushl %1\n\tiret"
+		     :
+		     : "r"((uint32_t)to->selector), "r"(to->offset));
+}
+
+static void returns(void)
+{
+	static const uint16_t selectors[] = { 0,    3,	  0x08, 0x10, 0x13, 0x23, 0x33,
+					      0x40, 0x43, 0x60, 0x7b, 0x84, 0xfff8 };
+
+	for (uint32_t i = 0; i < ARRAY_SIZE(selectors); i++) {
+		struct far_pointer pointer = { (uint32_t)landing, selectors[i] };
+
+		if (!probe(bad_return, &pointer))
+			broke_out("a return to the host");
+	}
+}
+
+/* A step flag across mov ss and a trap, where CPUs hold the debug trap back. */
+static void step_into(void *argument)
+{
+	(void)argument;
+	asm volatile("movl %%ss, %%eax\n\tpushfl\n\torl $0x100, (%%esp)\n\tpopfl\n\t"
+		     "movl %%eax, %%ss\n\tint3\n\tnop"
+		     :
+		     :
+		     : "eax", "memory");
+}
+
+static void step_hypercall(void *argument)
+{
+	(void)argument;
+	asm volatile("movl $19, %%eax\n\tmovl %%ss, %%ecx\n\tpushfl\n\torl $0x100, (%%esp)\n\t"
+		     "popfl\n\tmovl %%ecx, %%ss\n\tint $0x1f\n\tnop\n\tnop"
+		     :
+		     :
+		     : "eax", "ecx", "memory");
+}
+
+static void steps(void)
+{
+	for (uint32_t i = 0; i < 50; i++) {
+		probe(step_into, NULL);
+		probe(step_hypercall, NULL);
+		asm volatile("pushl $2\n\tpopfl" : : : "memory");
+	}
+}
+
+const struct adversary_case cpu_cases[] = {
+	{ "privileged", privileged },
+	{ "descriptors", descriptors },
+	{ "host-descriptors", host_descriptors },
+	{ "code-gone", code_gone },
+	{ "data-gone", data_gone },
+	{ "stack-16-bits", stack_16_bits },
+	{ "stack-read-only-segment", stack_read_only_segment },
+	{ "segments-dangling", segments_dangling },
+	{ "flags", flags },
+	{ "nested", nested },
+	{ "returns", returns },
+	{ "steps", steps },
+	{ NULL, NULL },
+};

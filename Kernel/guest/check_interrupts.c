@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The virtual interrupt controller and the clock. The timer's interrupt serves for all. */
+#include "check.h"
+
+static volatile uint32_t seen_enabled;
+
+static void look(void *context)
+{
+	(void)context;
+	seen_enabled = lguest_data.irq_enabled;
+	timer_ticks++;
+}
+
+static void spin_milliseconds(uint32_t milliseconds)
+{
+	uint64_t end = cycles() + (uint64_t)milliseconds * cycles_per_millisecond;
+
+	while (cycles() < end)
+		;
+}
+
+static void check_masks(void)
+{
+	uint32_t before = timer_ticks;
+
+	interrupts_off();
+	timer_arm(1000000);
+	spin_milliseconds(20);
+	hypercall(HCALL_SEND_INTERRUPTS, 0, 0, 0, 0);
+	check_equal(timer_ticks, before, "no interrupt comes while they are off");
+	check_equal(lguest_data.irq_pending, EFLAGS_IF, "the host tells that one waits");
+	interrupts_on();
+	check_equal(timer_ticks, before + 1, "it comes when they are on again");
+	check_equal(lguest_data.irq_pending, 0, "and the host tells that none waits");
+
+	before = timer_ticks;
+	lguest_data.blocked_interrupts |= 1 << TIMER_IRQ;
+	timer_arm(1000000);
+	spin_milliseconds(20);
+	hypercall(HCALL_SEND_INTERRUPTS, 0, 0, 0, 0);
+	check_equal(timer_ticks, before, "a blocked interrupt does not come");
+	lguest_data.blocked_interrupts &= ~(1 << TIMER_IRQ);
+	hypercall(HCALL_SEND_INTERRUPTS, 0, 0, 0, 0);
+	check_equal(timer_ticks, before + 1, "it comes when it is not blocked any more");
+}
+
+static void check_handler(void)
+{
+	uint32_t before = timer_ticks;
+
+	timer_handle(look);
+	seen_enabled = 1;
+	timer_arm(1000000);
+	/* Nothing here leaves the guest: the host must come by itself. */
+	for (uint64_t end = cycles() + 1000ull * cycles_per_millisecond;
+	     timer_ticks == before && cycles() < end;)
+		;
+	check_equal(timer_ticks, before + 1, "an interrupt comes to a guest that only spins");
+	check_equal(seen_enabled, 0, "interrupts are off in an interrupt gate's handler");
+	check_equal(lguest_data.irq_enabled, EFLAGS_IF, "and on again behind it");
+}
+
+static void check_halt(void)
+{
+	uint32_t before;
+
+	interrupts_off();
+	before = timer_ticks;
+	timer_arm(2000000);
+	halt();
+	check_equal(timer_ticks, before + 1, "halt sleeps until an interrupt came");
+	check_equal(lguest_data.irq_enabled, EFLAGS_IF, "and they are on behind it");
+	before = timer_ticks;
+	timer_arm(20000000);
+	timer_arm(0);
+	spin_milliseconds(60);
+	check_equal(timer_ticks, before, "a timer that was stopped does not fire");
+}
+
+static void check_clock(void)
+{
+	uint64_t start, took;
+	uint32_t seconds;
+	int32_t milliseconds;
+
+	sleep_milliseconds(1);
+	seconds = lguest_data.seconds;
+	milliseconds = lguest_data.nanoseconds / 1000000;
+	start = cycles();
+	for (uint32_t i = 0; i < 10; i++)
+		sleep_milliseconds(10);
+	took = divide(cycles() - start, cycles_per_millisecond);
+	check(took >= 100 && took < 2000, "ten sleeps of ten milliseconds take at least that");
+	milliseconds = (int32_t)(lguest_data.seconds - seconds) * 1000 +
+		       (int32_t)(lguest_data.nanoseconds / 1000000) - milliseconds;
+	check(milliseconds >= 95 && milliseconds < (int32_t)took + 50,
+	      "the wall time goes on as the cycles do");
+}
+
+/* A fast timer while the kernel traps and returns: the window of `iret` is hit again and again. */
+static volatile bool stormy;
+
+static void storm(void *context)
+{
+	(void)context;
+	timer_ticks++;
+	if (stormy)
+		timer_arm(50000);
+}
+
+static void breakpoint(void *argument)
+{
+	(void)argument;
+	asm volatile("int3");
+}
+
+static void check_storm(void)
+{
+	uint32_t before = timer_ticks, wrong = 0;
+
+	timer_handle(storm);
+	stormy = true;
+	timer_arm(50000);
+	for (uint32_t i = 0; i < 2000; i++)
+		wrong += !probe(breakpoint, NULL) || probe_result.vector != 3 ||
+			 lguest_data.irq_enabled != 0;
+	interrupts_off();
+	stormy = false;
+	timer_arm(0);
+	interrupts_on();
+	sleep_milliseconds(1);
+	check_equal(wrong, 0, "traps and interrupts mix");
+	check(timer_ticks - before > 10, "interrupts came in the meantime");
+}
+
+void check_interrupts(void)
+{
+	check_masks();
+	check_handler();
+	check_halt();
+	check_clock();
+	check_storm();
+	timer_handle(NULL);
+}

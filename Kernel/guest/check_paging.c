@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Page tables: faults, mappings and their end, accessed and dirty, several roots. */
+#include "check.h"
+#include "paging.h"
+
+#define USER_PLACE 0x20000000
+#define ROOTS 7
+#define MANY_PAGES 1500
+
+static volatile uint32_t *const place = (uint32_t *)PLAYGROUND;
+
+static void check_faults(void)
+{
+	void *hole = (void *)(PLAYGROUND + 0x123450);
+
+	check_trap(read_word, hole, 14, 0, "reading what is not mapped faults");
+	check_equal(probe_result.cr2, (uint32_t)hole, "cr2 has the address");
+	check_trap(write_word, hole, 14, 2, "writing what is not mapped faults");
+	check_trap(read_word, (void *)0x10, 14, 0, "nothing is mapped at 0 any more");
+}
+
+static void check_mapping(void)
+{
+	uint32_t *one = page_alloc(), *two = page_alloc();
+
+	one[0] = 1;
+	two[0] = 2;
+	pte_set(kernel_root, PLAYGROUND, physical(one) | PTE_KERNEL);
+	check_equal(*place, 1, "a page that was mapped is there");
+	*place = 11;
+	check_equal(one[0], 11, "writing it writes the page");
+	pte_set(kernel_root, PLAYGROUND, physical(two) | PTE_KERNEL);
+	check_equal(*place, 2, "another page in its place is seen");
+	pte_set(kernel_root, PLAYGROUND, physical(two) | PTE_PRESENT | PTE_ACCESSED);
+	check_equal(*place, 2, "a read-only page can be read");
+	check_trap(write_word, (void *)place, 14, 3, "a read-only page cannot be written");
+	pte_set(kernel_root, PLAYGROUND, 0);
+	check_trap(read_word, (void *)place, 14, 0, "a mapping that was removed is gone");
+	/* Linux makes no call when an entry that was not present becomes so. */
+	*(volatile pte_t *)pte_of(kernel_root, PLAYGROUND) = physical(one) | PTE_KERNEL;
+	check_equal(*place, 11, "an entry that became present needs no hypercall");
+	*(volatile pte_t *)pte_of(kernel_root, PLAYGROUND) = physical(two) | PTE_KERNEL;
+	flush_page(PLAYGROUND);
+	check_equal(*place, 2, "an entry that changed is seen after a flush of the page");
+	*(volatile pte_t *)pte_of(kernel_root, PLAYGROUND) = physical(one) | PTE_KERNEL;
+	flush_all();
+	check_equal(*place, 11, "and after a flush of everything");
+	pte_set(kernel_root, PLAYGROUND, 0);
+	page_free(one);
+	page_free(two);
+}
+
+static void check_accessed_dirty(void)
+{
+	volatile pte_t *entry = pte_of(kernel_root, PLAYGROUND);
+	uint32_t *page = page_alloc();
+
+	pte_set(kernel_root, PLAYGROUND, physical(page) | PTE_PRESENT | PTE_WRITE);
+	check(!(*entry & (PTE_ACCESSED | PTE_DIRTY)), "a fresh mapping is not accessed");
+	read_word((void *)place);
+	check((*entry & (PTE_ACCESSED | PTE_DIRTY)) == PTE_ACCESSED,
+	      "reading sets accessed and not dirty");
+	write_word((void *)place);
+	check(*entry & PTE_DIRTY, "writing sets dirty");
+	check_equal(page[0], 0x600d, "and writes");
+	pte_set(kernel_root, PLAYGROUND, *entry & ~(pte_t)PTE_DIRTY);
+	read_word((void *)place);
+	check(!(*entry & PTE_DIRTY), "dirty, once cleared, stays so while the page is only read");
+	write_word((void *)place);
+	check(*entry & PTE_DIRTY, "and comes back by the next write");
+	pte_set(kernel_root, PLAYGROUND, 0);
+	page_free(page);
+}
+
+/* More roots than the host caches, each with a page of its own at the same address. */
+static void check_roots(void)
+{
+	pte_t *roots[ROOTS];
+	uint32_t *pages[ROOTS], *shared = page_alloc();
+	uint32_t wrong = 0, wrong_shared = 0;
+
+	for (uint32_t i = 0; i < ROOTS; i++) {
+		roots[i] = root_new();
+		pages[i] = page_alloc();
+		pages[i][0] = 1000 + i;
+		*pte_of(roots[i], USER_PLACE) = physical(pages[i]) | PTE_KERNEL | PTE_USER;
+	}
+	for (uint32_t round = 0; round < 40; round++) {
+		uint32_t i = (round * 5 + round / 3) % ROOTS;
+
+		root_use(roots[i]);
+		if (round == 10) {
+			pte_set(roots[i], PLAYGROUND, physical(shared) | PTE_KERNEL);
+			shared[0] = 77;
+		}
+		if (round >= 10 && *place != 77)
+			wrong_shared++;
+		if (*(volatile uint32_t *)USER_PLACE != 1000 + i)
+			wrong++;
+	}
+	check_equal(wrong, 0, "each root has its own pages, however often they change");
+	check_equal(wrong_shared, 0, "the kernel's half is the same in all roots");
+	*(volatile pte_t *)pte_of(root_current(), USER_PLACE) = physical(shared) | PTE_KERNEL | PTE_USER;
+	flush_user();
+	check_equal(*(volatile uint32_t *)USER_PLACE, 77, "a flush of user pages is enough for them");
+	root_current()[USER_PLACE >> TOP_SHIFT] &= ~(pte_t)PTE_PRESENT;
+	hypercall(HCALL_SET_PGD, physical(root_current()), USER_PLACE >> TOP_SHIFT, 0, 0);
+	check_trap(read_word, (void *)USER_PLACE, 14, 0, "a top entry that was removed is gone");
+	root_current()[USER_PLACE >> TOP_SHIFT] |= PTE_PRESENT;
+	root_use(kernel_root);
+	pte_set(kernel_root, PLAYGROUND, 0);
+	for (uint32_t i = 0; i < ROOTS; i++) {
+		root_free(roots[i]);
+		page_free(pages[i]);
+	}
+	page_free(shared);
+}
+
+static void check_many(void)
+{
+	uint32_t *page = page_alloc(), wrong = 0;
+	pte_t *root = root_new();
+
+	root_use(root);
+	page[0] = 5;
+	for (uint32_t i = 0; i < MANY_PAGES; i++)
+		*pte_of(root, USER_PLACE + i * 16 * PAGE_SIZE) = physical(page) | PTE_KERNEL | PTE_USER;
+	for (uint32_t i = 0; i < MANY_PAGES; i++)
+		if (*(volatile uint32_t *)(USER_PLACE + i * 16 * PAGE_SIZE) != 5)
+			wrong++;
+	check_equal(wrong, 0, "many mappings, far apart, are all right");
+	root_use(kernel_root);
+	root_free(root);
+	page_free(page);
+}
+
+/* The linear map is whole: pages that were written before all this are as they were. */
+static void check_linear(void)
+{
+	uint32_t *pages[50];
+	uint32_t wrong = 0;
+
+	for (uint32_t i = 0; i < ARRAY_SIZE(pages); i++) {
+		pages[i] = page_alloc();
+		pages[i][i] = physical(pages[i]);
+	}
+	flush_all();
+	for (uint32_t i = 0; i < ARRAY_SIZE(pages); i++) {
+		wrong += pages[i][i] != physical(pages[i]);
+		page_free(pages[i]);
+	}
+	check_equal(wrong, 0, "a flush of everything loses nothing");
+}
+
+void check_paging(void)
+{
+	check_faults();
+	check_mapping();
+	check_accessed_dirty();
+	check_roots();
+	check_many();
+	check_linear();
+}
