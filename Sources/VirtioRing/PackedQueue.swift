@@ -11,36 +11,31 @@
 /// A packed ring's device side.
 struct PackedQueue: ~Copyable {
   private var ring: PackedRingMemory
-  private let size: UInt16
   private let inOrder: Bool
   private let indirect: Bool
   private let eventIndex: Bool
-  /// The most entries that an indirect table may have.
-  private let chainLimit: Int
 
-  private(set) var nextAvailable: UInt16
-  private(set) var availableWrap: Bool
-  private(set) var nextUsed: UInt16
-  private(set) var usedWrap: Bool
+  /// Where the driver's next descriptor comes.
+  private var available: PackedPlace
+  /// Where the next used descriptor goes.
+  private var used: PackedPlace
   /// Whether the entries of indirect tables are device-readable, whatever they say.
   var readsTables = false
   /// The first used descriptor that is not visible yet, and its flags.
-  private var firstStaged: UInt16 = 0
+  private var firstStaged: PackedPlace
   private var firstStagedFlags: UInt16 = 0
   /// Slots of chains that are staged and not yet visible.
   private var stagedSlots: UInt16 = 0
-  /// The used position as far as the driver can see it.
-  private var publishedUsed: UInt16
-  private var publishedWrap: Bool
   /// Slots that became visible since the driver was last asked whether it wants a call.
   private var publishedSinceAsked: UInt64 = 0
   private var lastHit: GuestRegion
 
   private let inFlight: InFlightTable
   private(set) var inFlightCount: UInt16 = 0
-  /// Slots of the ring that chains in flight take.
-  private var inFlightDescriptors: UInt16 = 0
   private var oldest: UInt16 = 0
+  /// Slots of the ring that chains in flight take. Apart from their count: side by side the two would be
+  /// loaded as one word after they were stored one by one, which waits for the stores.
+  private var inFlightDescriptors: UInt16 = 0
   /// Slots of chains that an earlier device took and did not give back.
   private let inheritedDescriptors: Int
 
@@ -48,21 +43,21 @@ struct PackedQueue: ~Copyable {
     _ configuration: QueueConfiguration, ring: PackedRingMemory, memory: borrowing GuestMemory
   ) {
     self.ring = ring
-    size = configuration.size
     let features = configuration.features
     inOrder = features.contains(.inOrder)
     indirect = features.contains(.indirectDescriptors)
     eventIndex = features.contains(.eventIndex)
-    chainLimit = max(Int(configuration.size), Virtqueue.minimumChainLimit)
     let position = configuration.position
-    nextAvailable = position.nextAvailable
-    availableWrap = position.availableWrap
-    nextUsed = position.nextUsed ?? position.nextAvailable
-    usedWrap = position.nextUsed == nil ? position.availableWrap : position.usedWrap
-    publishedUsed = nextUsed
-    publishedWrap = usedWrap
+    available = ring.place(position.nextAvailable, wrap: position.availableWrap)
+    if let nextUsed = position.nextUsed {
+      used = ring.place(nextUsed, wrap: position.usedWrap)
+    } else {
+      used = available
+    }
+    firstStaged = used
     inheritedDescriptors =
-      Int(nextAvailable) - Int(nextUsed) + (availableWrap == usedWrap ? 0 : Int(size))
+      Int(available.slot) - Int(used.slot)
+      + (available.marks == used.marks ? 0 : Int(configuration.size))
     lastHit = memory[0]
     inFlight = InFlightTable(size: configuration.size)
   }
@@ -74,28 +69,29 @@ struct PackedQueue: ~Copyable {
     lastHit = memory[0]
   }
 
+  private var size: UInt16 {
+    @inline(__always) get { inFlight.size }
+  }
+
+  /// The most entries that an indirect table may have.
+  private var chainLimit: Int { max(Int(size), Virtqueue.minimumChainLimit) }
+
   // MARK: Taking chains
 
   /// Whether flags mark a descriptor that the driver has made available in this round.
   @inline(__always)
-  private func isAvailable(_ flags: UInt16, wrap: Bool) -> Bool {
-    flags & Self.availability == Self.available(wrap)
-  }
-
-  private static var availability: UInt16 { RingFlag.available | RingFlag.used }
-
-  /// AVAIL equal to the counter and USED not: with the counter at 1 only AVAIL is set, else only USED.
-  @inline(__always)
-  private static func available(_ wrap: Bool) -> UInt16 {
-    wrap ? RingFlag.available : RingFlag.used
+  private func isAvailable(_ flags: UInt16, at place: PackedPlace) -> Bool {
+    flags & PackedPlace.bothMarks == place.marks
   }
 
   @inline(__always)
   mutating func pop(
     _ memory: borrowing GuestMemory, into chain: inout Chain
   ) throws(RingError) -> Bool {
-    let first = ring.descriptor(nextAvailable)
-    guard isAvailable(first.packedFlags, wrap: availableWrap) else { return false }
+    let first = ring.descriptor(available)
+    guard isAvailable(first.packedFlags, at: available) else { return false }
+    // All slots are taken: what looks available is a chain in flight.
+    guard room > 0 else { throw .headInFlight }
     if first.packedFlags & RingFlag.indirect != 0 {
       try takeTable(first, memory, into: &chain)
     } else {
@@ -113,37 +109,32 @@ struct PackedQueue: ~Copyable {
   private mutating func takeDirect(
     _ first: Descriptor, _ memory: borrowing GuestMemory, into chain: inout Chain
   ) throws(RingError) {
-    let room = room
     var builder = ChainBuilder(memory, chain, lastHit: lastHit)
     var descriptor = first
-    var slot = nextAvailable
-    var wrap = availableWrap
-    var count: UInt16 = 1
+    var place = available
     while true {
-      advance(&slot, &wrap)
+      ring.advance(&place)
       let flags = descriptor.packedFlags
       try builder.append(descriptor, isWritable: flags & RingFlag.write != 0)
       guard flags & RingFlag.next != 0 else { break }
-      guard count < room else { throw .chainTooLong }
-      descriptor = ring.descriptor(slot)
-      count &+= 1
+      guard ring.distance(from: available, to: place) < room else { throw .chainTooLong }
+      descriptor = ring.descriptor(place)
       // One comparison for what is nearly always so: available and not indirect.
-      let state = descriptor.packedFlags & (Self.availability | RingFlag.indirect)
-      if state != Self.available(wrap) {
+      guard descriptor.packedFlags & (PackedPlace.bothMarks | RingFlag.indirect) == place.marks
+      else {
         // The driver publishes the head last, so the rest must be there with it.
-        guard isAvailable(descriptor.packedFlags, wrap: wrap) else {
+        guard isAvailable(descriptor.packedFlags, at: place) else {
           throw .descriptorNotAvailable
         }
         try checkIndirect(descriptor)
         builder = try builder.appendingTable(
           descriptor, followsNext: false, ignoresWrite: readsTables, limit: chainLimit)
-        advance(&slot, &wrap)
+        ring.advance(&place)
         break
       }
     }
-    try finish(builder, last: descriptor, count, room, &chain)
-    nextAvailable = slot
-    availableWrap = wrap
+    try finish(builder, last: descriptor, ring.distance(from: available, to: place), &chain)
+    available = place
   }
 
   /// Walks a chain that is all in an indirect table. A function of its own, so that the direct walk keeps
@@ -155,12 +146,8 @@ struct PackedQueue: ~Copyable {
     try checkIndirect(first)
     var builder = ChainBuilder(memory, chain, lastHit: lastHit)
     try builder.appendTable(first, followsNext: false, ignoresWrite: readsTables, limit: chainLimit)
-    try finish(builder, last: first, 1, room, &chain)
-    var slot = nextAvailable
-    var wrap = availableWrap
-    advance(&slot, &wrap)
-    nextAvailable = slot
-    availableWrap = wrap
+    try finish(builder, last: first, 1, &chain)
+    ring.advance(&available)
   }
 
   @inline(__always)
@@ -170,24 +157,13 @@ struct PackedQueue: ~Copyable {
   }
 
   @inline(__always)
-  private func advance(_ slot: inout UInt16, _ wrap: inout Bool) {
-    slot &+= 1
-    if slot == size {
-      slot = 0
-      wrap.toggle()
-    }
-  }
-
-  @inline(__always)
   private mutating func finish(
-    _ builder: ChainBuilder, last: Descriptor, _ count: UInt16, _ room: UInt16,
-    _ chain: inout Chain
+    _ builder: ChainBuilder, last: Descriptor, _ count: UInt16, _ chain: inout Chain
   ) throws(RingError) {
     // The id counts in the last descriptor of a chain (2.8.6).
     let id = last.packedID
     guard let slot = inFlight.slot(id) else { throw .idOutOfRange }
     guard slot.descriptors == 0 else { throw .headInFlight }
-    guard count <= room else { throw .chainTooLong }
     try builder.finish(&chain, id: id, descriptorCount: count)
     if builder.lastHit.guestAddress != lastHit.guestAddress { lastHit = builder.lastHit }
     inFlight[id] = InFlightTable.Slot(descriptors: count)
@@ -215,12 +191,7 @@ struct PackedQueue: ~Copyable {
     inFlight[chain.id] = InFlightTable.Slot()
     inFlightCount &-= 1
     inFlightDescriptors &-= count
-    if nextAvailable < count {
-      nextAvailable = size &- (count &- nextAvailable)
-      availableWrap.toggle()
-    } else {
-      nextAvailable &-= count
-    }
+    ring.retreat(&available, by: count)
   }
 
   // MARK: Giving chains back
@@ -261,24 +232,19 @@ struct PackedQueue: ~Copyable {
 
   @inline(__always)
   private mutating func putUsed(_ id: UInt16, _ written: UInt32, descriptors: UInt16) {
-    ring.storeUsed(nextUsed, id: id, written: written)
-    var flags: UInt16 = usedWrap ? RingFlag.available | RingFlag.used : 0
+    ring.storeUsed(used, id: id, written: written)
+    var flags: UInt16 = used.wrap ? PackedPlace.bothMarks : 0
     if written > 0 { flags |= RingFlag.write }
     if stagedSlots > 0 {
-      ring.publishFlags(nextUsed, flags)
+      ring.publishFlags(used, flags)
     } else {
-      firstStaged = nextUsed
+      firstStaged = used
       firstStagedFlags = flags
     }
     stagedSlots &+= descriptors
     inFlightCount &-= 1
     inFlightDescriptors &-= descriptors
-    // At most 32767 + 32768: no wrap of 16 bits.
-    nextUsed &+= descriptors
-    if nextUsed >= size {
-      nextUsed &-= size
-      usedWrap.toggle()
-    }
+    ring.advance(&used, by: descriptors)
   }
 
   @inline(__always)
@@ -287,8 +253,6 @@ struct PackedQueue: ~Copyable {
     ring.publishFlags(firstStaged, firstStagedFlags)
     publishedSinceAsked &+= UInt64(stagedSlots)
     stagedSlots = 0
-    publishedUsed = nextUsed
-    publishedWrap = usedWrap
   }
 
   // MARK: Kicks and calls
@@ -300,7 +264,7 @@ struct PackedQueue: ~Copyable {
   mutating func enableKicks() -> Bool {
     if eventIndex {
       ring.storeDeviceEvent(
-        offsetAndWrap: nextAvailable | (availableWrap ? 0x8000 : 0),
+        offsetAndWrap: available.slot | (available.wrap ? 0x8000 : 0),
         flags: RingFlag.eventsAtPosition)
     } else {
       ring.storeDeviceEvent(offsetAndWrap: 0, flags: RingFlag.eventsEnabled)
@@ -328,20 +292,21 @@ struct PackedQueue: ~Copyable {
     // length back. If the driver meant the one ahead, it is too far back to have been passed now.
     let offsetAndWrap = UInt16(truncatingIfNeeded: word)
     var event = offsetAndWrap & 0x7fff
-    if (offsetAndWrap & 0x8000 != 0) != publishedWrap { event &-= size }
-    return publishedUsed &- event &- 1 < UInt16(truncatingIfNeeded: count)
+    let published = stagedSlots > 0 ? firstStaged : used
+    if (offsetAndWrap & 0x8000 != 0) != published.wrap { event &-= size }
+    return published.slot &- event &- 1 < UInt16(truncatingIfNeeded: count)
   }
 
-  func hasMore() -> Bool { isAvailable(ring.flags(nextAvailable), wrap: availableWrap) }
+  func hasMore() -> Bool { isAvailable(ring.flags(available), at: available) }
 
   var position: RingPosition {
     RingPosition(
-      nextAvailable: nextAvailable, nextUsed: nextUsed, availableWrap: availableWrap,
-      usedWrap: usedWrap)
+      nextAvailable: available.slot, nextUsed: used.slot, availableWrap: available.wrap,
+      usedWrap: used.wrap)
   }
 
   func checkInvariants() {
-    precondition(nextAvailable < size && nextUsed < size)
+    precondition(available.slot < size && used.slot < size)
     precondition(inFlightCount <= inFlightDescriptors && inFlightDescriptors <= size)
     var chains: UInt16 = 0
     var descriptors = 0
@@ -354,8 +319,8 @@ struct PackedQueue: ~Copyable {
     }
     precondition(chains == inFlightCount && descriptors == Int(inFlightDescriptors))
     // The used position runs behind the available one by exactly what is in flight.
-    let sameRound = availableWrap == usedWrap
-    let distance = Int(nextAvailable) - Int(nextUsed) + (sameRound ? 0 : Int(size))
+    let sameRound = available.marks == used.marks
+    let distance = Int(available.slot) - Int(used.slot) + (sameRound ? 0 : Int(size))
     precondition(distance == descriptors + inheritedDescriptors)
     precondition(UInt32(inFlightDescriptors) + UInt32(stagedSlots) <= UInt32(size))
     if inOrder, inFlightCount > 0 {

@@ -171,7 +171,7 @@ struct PackedRingMemory {
   private let descriptors: SharedAddress
   private let driverEvent: SharedAddress
   private let deviceEvent: SharedAddress
-  private let size: UInt16
+  private let byteCount: Int
 
   /// - Parameters: host addresses of a ring of `size` descriptors and of two 4-byte structures.
   init?(descriptors: UInt, driverEvent: UInt, deviceEvent: UInt, size: UInt16) {
@@ -181,41 +181,76 @@ struct PackedRingMemory {
     self.descriptors = descriptors
     self.driverEvent = driverEvent
     self.deviceEvent = deviceEvent
-    self.size = size
+    byteCount = Int(size) &* Descriptor.byteCount
   }
 
-  /// A packed ring's size is any number, so slots are compared, not masked. A slot past the end would
-  /// be a mistake of the queue's own; it lands on slot 0 rather than outside the ring.
+  /// The place of a slot. A slot past the end would be a mistake of the queue's own; it gets the first
+  /// place rather than one outside the ring.
+  func place(_ slot: UInt16, wrap: Bool) -> PackedPlace {
+    let offset = Int(slot) &* Descriptor.byteCount
+    return PackedPlace(
+      offset: offset < byteCount ? offset : 0, marks: wrap ? RingFlag.available : RingFlag.used)
+  }
+
+  /// Goes on to the next slot. A packed ring's size is any number, so the end is compared, not masked.
   @inline(__always)
-  private func offset(_ slot: UInt16) -> Int {
-    slot < size ? Int(slot) &* Descriptor.byteCount : 0
+  func advance(_ place: inout PackedPlace) {
+    place.offset &+= Descriptor.byteCount
+    if place.offset == byteCount { place.wrap(to: 0) }
+  }
+
+  /// Goes on by a number of slots, the ring's size at most.
+  @inline(__always)
+  func advance(_ place: inout PackedPlace, by count: UInt16) {
+    place.offset &+= Int(count) &* Descriptor.byteCount
+    if place.offset >= byteCount {
+      place.wrap(to: place.offset &- byteCount)
+      precondition(place.offset < byteCount, "a place goes round once at a time")
+    }
+  }
+
+  /// Goes back by a number of slots, the ring's size at most.
+  func retreat(_ place: inout PackedPlace, by count: UInt16) {
+    place.offset &-= Int(count) &* Descriptor.byteCount
+    if place.offset < 0 {
+      place.wrap(to: place.offset &+ byteCount)
+      precondition(place.offset >= 0, "a place goes round once at a time")
+    }
+  }
+
+  /// How many slots lie from one place to a later one: 1 to the ring's size.
+  @inline(__always)
+  func distance(from start: PackedPlace, to end: PackedPlace) -> UInt16 {
+    let bytes = end.offset &- start.offset
+    return UInt16(
+      truncatingIfNeeded: UInt(bitPattern: bytes > 0 ? bytes : bytes &+ byteCount) / 16)
   }
 
   /// Reads a descriptor once; the word with the flags first, acquired: it pairs with the driver's
   /// release of the flags, so the address that is read after it is the one that belongs to it.
   /// Length, id and flags are one aligned 8-byte word and arrive together.
   @inline(__always)
-  func descriptor(_ slot: UInt16) -> Descriptor {
-    let offset = offset(slot)
-    let word = descriptors.load64Acquiring(offset &+ 8)
-    return Descriptor(address: descriptors.load64(offset), word: word)
+  func descriptor(_ place: PackedPlace) -> Descriptor {
+    let word = descriptors.load64Acquiring(place.offset &+ 8)
+    return Descriptor(address: descriptors.load64(place.offset), word: word)
   }
 
   /// The flags alone, to ask whether something is there.
   @inline(__always)
-  func flags(_ slot: UInt16) -> UInt16 { descriptors.load16Acquiring(offset(slot) &+ 14) }
+  func flags(_ place: PackedPlace) -> UInt16 {
+    descriptors.load16Acquiring(place.offset &+ 14)
+  }
 
   @inline(__always)
-  func storeUsed(_ slot: UInt16, id: UInt16, written: UInt32) {
-    let offset = offset(slot)
-    descriptors.store32(written, offset &+ 8)
-    descriptors.store16(id, offset &+ 12)
+  func storeUsed(_ place: PackedPlace, id: UInt16, written: UInt32) {
+    descriptors.store32(written, place.offset &+ 8)
+    descriptors.store16(id, place.offset &+ 12)
   }
 
   /// Pairs with the driver's acquire of the flags: everything written before is visible with them.
   @inline(__always)
-  func publishFlags(_ slot: UInt16, _ flags: UInt16) {
-    descriptors.store16Releasing(flags, offset(slot) &+ 14)
+  func publishFlags(_ place: PackedPlace, _ flags: UInt16) {
+    descriptors.store16Releasing(flags, place.offset &+ 14)
   }
 
   /// When the driver wants a call: offset and wrap in the low half, flags in the high half.
@@ -227,6 +262,35 @@ struct PackedRingMemory {
   func storeDeviceEvent(offsetAndWrap: UInt16, flags: UInt16) {
     deviceEvent.store16(offsetAndWrap, 0)
     deviceEvent.store16Releasing(flags, 2)
+  }
+}
+
+/// A slot of a packed ring, and the round in which it is reached.
+///
+/// Only the ring makes and moves one, so it is always inside, and reading there needs no check. One that
+/// was made by a ring serves all rings of the same size.
+struct PackedPlace: Equatable {
+  /// In bytes.
+  fileprivate(set) var offset: Int
+  /// The AVAIL and USED bits of a descriptor that the driver makes available in this round: AVAIL equal to
+  /// its wrap counter and USED not (virtio 1.3, 2.8.1).
+  fileprivate(set) var marks: UInt16
+
+  @inline(__always)
+  fileprivate mutating func wrap(to offset: Int) {
+    self.offset = offset
+    marks ^= Self.bothMarks
+  }
+
+  static var bothMarks: UInt16 { RingFlag.available | RingFlag.used }
+
+  var slot: UInt16 {
+    @inline(__always) get { UInt16(truncatingIfNeeded: UInt(bitPattern: offset) / 16) }
+  }
+
+  /// The wrap counter.
+  var wrap: Bool {
+    @inline(__always) get { marks == RingFlag.available }
   }
 }
 

@@ -112,8 +112,19 @@ extension Virtqueue {
   @inline(__always)
   public mutating func pop(into chain: inout Chain) throws(RingError) -> Bool {
     if let fault { throw fault }
+    guard split != nil else { return try popPacked(into: &chain) }
     do {
-      if let taken = try split?.pop(memory, into: &chain) { return taken }
+      return try split?.pop(memory, into: &chain) ?? false
+    } catch {
+      fault = error
+      throw error
+    }
+  }
+
+  /// `pop` of a packed ring. Apart, so that each walk has a function's registers to itself.
+  @inline(never)
+  private mutating func popPacked(into chain: inout Chain) throws(RingError) -> Bool {
+    do {
       return try packed?.pop(memory, into: &chain) ?? false
     } catch {
       fault = error
@@ -162,9 +173,15 @@ extension Virtqueue {
   /// - Precondition: the chain is in flight in this queue.
   @inline(__always)
   public mutating func push(_ chain: borrowing Chain, written: UInt32) {
-    if dirtyLog != nil { recordWrites(chain, written: written) }
+    guard dirtyLog == nil else { return pushRecorded(chain, written: written) }
     if split?.push(chain, written: written) == nil { packed?.push(chain, written: written) }
-    if dirtyLog != nil { recordRing() }
+  }
+
+  /// `push` while a migration is under way. Apart, so that the usual one has nothing to save.
+  @inline(never)
+  private mutating func pushRecorded(_ chain: borrowing Chain, written: UInt32) {
+    stage(chain, written: written)
+    publish()
   }
 
   /// Gives a chain back without showing it yet: chains that belong together (a packet over several
