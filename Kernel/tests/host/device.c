@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What /dev/lguest answers to whom: return values and errno of every request, good and bad, and what
+ * a launcher sees that dies, forks or takes its memory away. One `ok` or `no` line a check.
+ */
+#include "raw.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lguest_abi.h"
+
+#ifndef ERESTART
+#define ERESTART 85
+#endif
+
+#define GETDMA 1
+#define BREAK 3
+#define SHUTDOWN 2
+#define NOTIFY 17
+#define MESSAGE 0x9000
+
+static unsigned int passed, failed;
+
+static void check(bool holds, const char *title)
+{
+	if (holds) {
+		passed++;
+	} else {
+		failed++;
+		printf("FAILED: %s (errno %d)\n", title, errno);
+	}
+	errno = 0;
+}
+
+static bool gives(ssize_t result, int error)
+{
+	return result == -1 && errno == error;
+}
+
+static void before_initialize(void)
+{
+	struct raw *raw = raw_new();
+	unsigned long word = LHREQ_IRQ, address;
+	unsigned long bad[] = { LHREQ_INITIALIZE, (unsigned long)raw->memory };
+	void *nowhere = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	check(gives(raw_run(raw, &address), EINVAL), "read before INITIALIZE");
+	check(gives(raw_request(raw, LHREQ_IRQ, 1, 0), EINVAL), "IRQ before INITIALIZE");
+	check(gives(raw_request(raw, LHREQ_EVENTFD, 4096, 0), EINVAL), "EVENTFD before INITIALIZE");
+	check(gives(raw_request(raw, 99, 0, 0), EINVAL), "an unknown request before INITIALIZE");
+	check(write(raw->fd, nowhere, 8) == -1 && errno == EFAULT, "a request that cannot be read");
+	check(write(raw->fd, &word, 3) == -1, "a request of three bytes");
+	check(write(raw->fd, bad, sizeof(bad)) == -1, "INITIALIZE without all its words");
+	check(gives(pread(raw->fd, &address, 8, 1), EINVAL), "there is no second CPU");
+	munmap(nowhere, 4096);
+	raw_free(raw);
+}
+
+static void bad_memory(void)
+{
+	struct {
+		unsigned long base, pages, start;
+		const char *title;
+	} cases[] = {
+		{ 0, RAW_PAGES, RAW_START, "no memory" },
+		{ 0xffffffff81000000, RAW_PAGES, RAW_START, "the host's memory" },
+		{ 0x8000000000000000, RAW_PAGES, RAW_START, "an address that is none" },
+		{ ~0ul << 12, 1ul << 52, 0, "memory that wraps around" },
+		{ 4096, ~0ul, 0, "memory without an end" },
+	};
+
+	for (unsigned int i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct raw *raw = raw_new();
+		unsigned long words[] = { LHREQ_INITIALIZE, cases[i].base, cases[i].pages,
+					  cases[i].start };
+		unsigned long address;
+
+		/* Refused at once, or the guest dies of it as soon as it runs. */
+		check(write(raw->fd, words, sizeof(words)) == -1 ||
+			      gives(raw_run(raw, &address), ENOENT),
+		      cases[i].title);
+		raw_free(raw);
+	}
+}
+
+static void *run_elsewhere(void *argument)
+{
+	unsigned long address;
+	ssize_t result = raw_run(argument, &address);
+
+	return (void *)(long)(result == -1 ? errno : 0);
+}
+
+static void requests(void)
+{
+	struct raw *raw = raw_new();
+	unsigned long address = 0;
+	pthread_t thread;
+	void *error;
+	pid_t child;
+	int status;
+
+	raw_prologue(raw);
+	raw_hypercall(raw, NOTIFY, 0x5000, 0, 0, 0);
+	raw_hypercall(raw, NOTIFY, 0x6000, 0, 0, 0);
+	raw_spin(raw);
+	check(raw_initialize(raw) == 24, "INITIALIZE");
+	check(gives(raw_initialize(raw), EBUSY), "INITIALIZE twice");
+	check(gives(raw_request(raw, GETDMA, 0, 0), EINVAL), "GETDMA is over");
+	check(gives(raw_request(raw, BREAK, 1, 0), EINVAL), "BREAK is over");
+	check(gives(raw_request(raw, 99, 0, 0), EINVAL), "an unknown request");
+	check(raw_request(raw, LHREQ_IRQ, 31, 0) == 0, "IRQ 31");
+	check(gives(raw_request(raw, LHREQ_IRQ, 32, 0), EINVAL), "IRQ 32");
+	check(gives(raw_request(raw, LHREQ_IRQ, ~0ul, 0), EINVAL), "IRQ -1");
+	check(gives(raw_request(raw, LHREQ_EVENTFD, 0, 0), EINVAL), "EVENTFD of address 0");
+	check(gives(raw_request(raw, LHREQ_EVENTFD, 4096, 999), EBADF), "EVENTFD of no file");
+	check(gives(raw_request(raw, LHREQ_EVENTFD, 4096, raw->fd), EINVAL),
+	      "EVENTFD of another kind of file");
+	check(gives(raw_request(raw, LHREQ_EVENTFD, 4096, -1), ENOENT), "removing no eventfd");
+	pthread_create(&thread, NULL, run_elsewhere, raw);
+	pthread_join(thread, &error);
+	check((long)error == EPERM, "another thread may not run the guest");
+	child = fork();
+	if (!child)
+		_exit(gives(raw_run(raw, &address), EPERM) ? 0 : 1);
+	waitpid(child, &status, 0);
+	check(status == 0, "a forked child may not run the guest");
+	check(raw_run(raw, &address) == 8 && address == 0x5000, "a notify ends read");
+	check(raw_run(raw, &address) == 8 && address == 0x6000, "and the next one the next");
+	raw_free(raw);
+}
+
+static bool signalled(int fd)
+{
+	struct pollfd waiting = { fd, POLLIN, 0 };
+	uint64_t count;
+
+	return poll(&waiting, 1, 0) == 1 && read(fd, &count, sizeof(count)) == sizeof(count);
+}
+
+static void eventfds(void)
+{
+	struct raw *raw = raw_new();
+	int first = eventfd(0, EFD_CLOEXEC), second = eventfd(0, EFD_CLOEXEC);
+	unsigned long address = 0;
+	unsigned int refused = 0;
+
+	raw_prologue(raw);
+	for (unsigned int i = 0; i < 3; i++) {
+		raw_hypercall(raw, NOTIFY, 0x5000, 0, 0, 0);
+		raw_hypercall(raw, NOTIFY, 0x6000 + i, 0, 0, 0);
+	}
+	raw_initialize(raw);
+	check(raw_request(raw, LHREQ_EVENTFD, 0x5000, first) == 0, "an eventfd is attached");
+	check(raw_run(raw, &address) == 8 && address == 0x6000 && signalled(first),
+	      "a notify signals it, and the guest goes on");
+	check(raw_request(raw, LHREQ_EVENTFD, 0x5000, second) == 0, "another takes its place");
+	check(raw_run(raw, &address) == 8 && address == 0x6001 && signalled(second) &&
+		      !signalled(first),
+	      "and only that is signalled");
+	check(raw_request(raw, LHREQ_EVENTFD, 0x5000, -1) == 0, "it is removed");
+	check(raw_run(raw, &address) == 8 && address == 0x5000 && !signalled(second),
+	      "and the notify ends read again");
+	for (unsigned int i = 1; i <= 100000 && !refused; i++)
+		refused = raw_request(raw, LHREQ_EVENTFD, i * 4096ul, first) == 0 ? 0 : i;
+	check(refused > 64, "there is a bound to the number of eventfds");
+	close(first);
+	close(second);
+	raw_free(raw);
+}
+
+/* A guest that says BYE, and with which word. */
+static struct raw *dying(uint32_t how)
+{
+	struct raw *raw = raw_new();
+
+	strcpy((char *)raw->memory + MESSAGE, "BYE");
+	raw_prologue(raw);
+	raw_hypercall(raw, SHUTDOWN, MESSAGE, how, 0, 0);
+	raw_initialize(raw);
+	return raw;
+}
+
+static void deaths(void)
+{
+	struct lguest_counters counters = { 0 };
+	struct raw *raw = dying(1);
+	unsigned long address;
+	char text[64] = "";
+
+	check(gives(raw_run(raw, &address), ENOENT), "the read in which the guest dies");
+	check(read(raw->fd, text, sizeof(text)) == 11 && strcmp(text, "CRASH: BYE") == 0,
+	      "the next one tells why, with a NUL");
+	memset(text, 'x', sizeof(text));
+	check(read(raw->fd, text, 4) == 4 && memcmp(text, "CRASx", 5) == 0, "or as much as fits");
+	check(read(raw->fd, (void *)8, 64) == -1 && errno == EFAULT, "to a buffer that is one");
+	check(gives(raw_request(raw, LHREQ_IRQ, 1, 0), ENOENT), "no interrupt for the dead");
+	check(gives(raw_request(raw, LHREQ_EVENTFD, 4096, 0), ENOENT), "no eventfd for the dead");
+	check(raw_request(raw, LHREQ_COUNTERS, (unsigned long)&counters, sizeof(counters)) ==
+			      sizeof(counters) &&
+		      counters.hypercalls == 2,
+	      "its counters");
+	check(raw_request(raw, LHREQ_COUNTERS, (unsigned long)&counters, 8) == 8,
+	      "or as many as are wanted");
+	check(gives(raw_request(raw, LHREQ_COUNTERS, 1, sizeof(counters)), EFAULT),
+	      "to a buffer that is one");
+	raw_free(raw);
+
+	raw = dying(2);
+	check(gives(raw_run(raw, &address), ERESTART), "a guest that wants to be started again");
+	check(gives(raw_run(raw, &address), ERESTART), "says so for ever");
+	raw_free(raw);
+}
+
+static void wake(int number)
+{
+	(void)number;
+}
+
+static void alarm_in(unsigned int milliseconds)
+{
+	struct sigaction action = { .sa_handler = wake };
+	struct itimerval when = { .it_value = { 0, milliseconds * 1000 } };
+
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &when, NULL);
+}
+
+static void signals(void)
+{
+	struct raw *raw = raw_new();
+	unsigned long address;
+
+	raw_prologue(raw);
+	raw_spin(raw);
+	raw_initialize(raw);
+	alarm_in(30);
+	check(gives(raw_run(raw, &address), EINTR), "a signal ends the read of a guest that spins");
+	alarm_in(30);
+	check(gives(raw_run(raw, &address), EINTR), "and of one that goes on spinning");
+	raw_free(raw);
+
+	raw = raw_new();
+	raw_prologue(raw);
+	raw_hypercall(raw, 10, 0, 0, 0, 0);
+	raw_initialize(raw);
+	alarm_in(30);
+	check(gives(raw_run(raw, &address), EINTR), "a signal ends the read of a guest that sleeps");
+	raw_free(raw);
+}
+
+/* Writes a word into each page of its memory, in a loop. */
+static struct raw *toucher(void)
+{
+	static const uint8_t loop[] = {
+		0xbf, 0, 0, 2, 0,	     /* mov $0x20000, %edi */
+		0x89, 0x3f,		     /* 1: mov %edi, (%edi) */
+		0x81, 0xc7, 0, 0x10, 0, 0,   /* add $0x1000, %edi */
+		0x81, 0xff, 0, 0, 0x0e, 0,   /* cmp $0xe0000, %edi */
+		0x72, 0xf0,		     /* jb 1b */
+	};
+	struct raw *raw = raw_new();
+
+	raw_prologue(raw);
+	raw_hypercall(raw, NOTIFY, 0x5000, 0, 0, 0);
+	raw_bytes(raw, loop, sizeof(loop));
+	raw_hypercall(raw, NOTIFY, 0x6000, 0, 0, 0);
+	raw_spin(raw);
+	raw_initialize(raw);
+	return raw;
+}
+
+static void memory_taken_away(void)
+{
+	unsigned long address;
+	struct raw *raw = toucher();
+
+	check(raw_run(raw, &address) == 8 && raw_run(raw, &address) == 8 && address == 0x6000,
+	      "a guest writes all over its memory");
+	check(*(uint32_t *)(raw->memory + 0xd0000) == 0xd0000, "and it is written");
+	raw_free(raw);
+
+	raw = toucher();
+	raw_run(raw, &address);
+	munmap(raw->memory + 0x80000, 0x40000);
+	check(gives(raw_run(raw, &address), ENOENT), "a guest whose memory is taken away dies");
+	raw_free(raw);
+
+	raw = toucher();
+	raw_run(raw, &address);
+	mprotect(raw->memory + 0x80000, 0x40000, PROT_READ);
+	check(gives(raw_run(raw, &address), ENOENT), "and one whose memory is read-only");
+	raw_free(raw);
+}
+
+/* Eight guests in one process, turn and turn about. */
+static void many(void)
+{
+	struct raw *guests[8];
+	unsigned long address;
+	unsigned int good = 0;
+
+	for (unsigned int i = 0; i < 8; i++)
+		guests[i] = toucher();
+	for (unsigned int round = 0; round < 2; round++)
+		for (unsigned int i = 0; i < 8; i++)
+			good += raw_run(guests[i], &address) == 8 &&
+				address == 0x5000 + round * 0x1000;
+	for (unsigned int i = 0; i < 8; i++)
+		raw_free(guests[i]);
+	check(good == 16, "eight guests in turn");
+}
+
+static void memory_kinds(void)
+{
+	unsigned long address;
+	struct raw *raw = toucher();
+	int fd = memfd_create("guest", MFD_CLOEXEC);
+	uint8_t *shared;
+
+	raw_free(raw);
+	raw = raw_new();
+	raw_prologue(raw);
+	raw_hypercall(raw, NOTIFY, 0x5000, 0, 0, 0);
+	if (ftruncate(fd, RAW_BYTES) < 0)
+		exit(2);
+	shared = mmap(NULL, RAW_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	memcpy(shared, raw->memory, RAW_BYTES);
+	munmap(raw->memory, RAW_BYTES);
+	raw->memory = shared;
+	raw_initialize(raw);
+	check(raw_run(raw, &address) == 8 && address == 0x5000, "memory may be shared");
+	raw_free(raw);
+	close(fd);
+}
+
+static void *interrupter(void *argument)
+{
+	struct raw *raw = argument;
+
+	for (unsigned int i = 0; i < 2000; i++) {
+		raw_request(raw, LHREQ_IRQ, i % 32, 0);
+		raw_request(raw, LHREQ_EVENTFD, 0x7000, i % 2 ? -1 : 0);
+	}
+	kill(getpid(), SIGALRM);
+	return NULL;
+}
+
+/* Everything at once from two threads, while the guest runs. */
+static void at_once(void)
+{
+	struct raw *raw = raw_new();
+	unsigned long address;
+	pthread_t threads[2];
+
+	alarm_in(1000);
+	raw_prologue(raw);
+	for (unsigned int i = 0; i < 1000; i++)
+		raw_hypercall(raw, i % 3 ? NOTIFY : 19, 0x7000, 0, 0, 0);
+	raw_spin(raw);
+	raw_initialize(raw);
+	for (unsigned int i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, interrupter, raw);
+	while (raw_run(raw, &address) == 8)
+		;
+	for (unsigned int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	check(true, "requests from other threads while the guest runs");
+	raw_free(raw);
+}
+
+int main(void)
+{
+	before_initialize();
+	bad_memory();
+	requests();
+	eventfds();
+	deaths();
+	signals();
+	memory_taken_away();
+	many();
+	memory_kinds();
+	at_once();
+	printf("%u passed, %u failed\n", passed, failed);
+	return failed != 0;
+}
