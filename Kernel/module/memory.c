@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Guest memory: the launcher's, from base on, one page for each guest page.
+ *
+ * A page is pinned when it is first needed, once, and stays so until the guest
+ * is gone.  From then on it is reached by the page and never by the launcher's
+ * address, so that nothing the launcher does to its address space changes what
+ * the shadow tables map.  Only the launcher's own thread pins: it runs in the
+ * right address space.
+ */
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/vmalloc.h>
+
+#include "lg.h"
+
+/* Locked memory is accounted for in steps of this, to take mmap_lock rarely. */
+#define ACCOUNT_STEP	256UL
+
+int lg_memory_init(struct lguest *lg, unsigned long base,
+		   unsigned long pfn_limit)
+{
+	if (!PAGE_ALIGNED(base) || !pfn_limit || pfn_limit > LG_MAX_PFN)
+		return -EINVAL;
+	if (!access_ok((void __user *)base, pfn_limit << PAGE_SHIFT))
+		return -EINVAL;
+
+	lg->pages = __vmalloc(array_size(pfn_limit, sizeof(*lg->pages)),
+			      GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	if (!lg->pages)
+		return -ENOMEM;
+	lg->base = base;
+	lg->pfn_limit = pfn_limit;
+	lg->mm = current->mm;
+	mmgrab(lg->mm);
+	return 0;
+}
+
+void lg_memory_exit(struct lguest *lg)
+{
+	unsigned long pfn;
+
+	if (!lg->pages)
+		return;
+	for (pfn = 0; pfn < lg->pfn_limit; pfn++) {
+		if (lg->pages[pfn])
+			unpin_user_pages_dirty_lock(&lg->pages[pfn], 1, true);
+		if (!(pfn % 1024))
+			cond_resched();
+	}
+	vfree(lg->pages);
+	lg->pages = NULL;
+	if (lg->accounted)
+		account_locked_vm(lg->mm, lg->accounted, false);
+	lg->accounted = 0;
+	mmdrop(lg->mm);
+	lg->mm = NULL;
+}
+
+static int account_one(struct lguest *lg)
+{
+	unsigned long step;
+	int err;
+
+	if (lg->counters.pages_pinned < lg->accounted)
+		return 0;
+	step = min(ACCOUNT_STEP, lg->pfn_limit - lg->accounted);
+	err = account_locked_vm(lg->mm, step, true);
+	if (!err)
+		lg->accounted += step;
+	return err;
+}
+
+/* The page as the kernel sees it, or NULL.  May sleep the first time. */
+void *lg_page(struct lguest *lg, u32 pfn)
+{
+	struct page *page;
+
+	if (pfn >= lg->pfn_limit)
+		return NULL;
+	page = lg->pages[pfn];
+	if (likely(page))
+		return page_address(page);
+
+	if (current->mm != lg->mm || account_one(lg))
+		return NULL;
+	if (pin_user_pages_fast(lg->base + ((unsigned long)pfn << PAGE_SHIFT),
+				1, FOLL_WRITE | FOLL_LONGTERM, &page) != 1)
+		return NULL;
+	lg->pages[pfn] = page;
+	lg->counters.pages_pinned++;
+	return page_address(page);
+}
+
+static bool copy_phys(struct lguest *lg, u32 gpa, void *buf, u32 len,
+		      bool write)
+{
+	if ((u64)gpa + len > (u64)lg->pfn_limit << PAGE_SHIFT)
+		return false;
+
+	while (len) {
+		u32 chunk = min_t(u32, len, PAGE_SIZE - offset_in_page(gpa));
+		void *page = lg_page(lg, gpa >> PAGE_SHIFT);
+
+		if (!page)
+			return false;
+		if (write)
+			memcpy(page + offset_in_page(gpa), buf, chunk);
+		else
+			memcpy(buf, page + offset_in_page(gpa), chunk);
+		/* What comes next is decided by the copy, never read again. */
+		barrier();
+		gpa += chunk;
+		buf += chunk;
+		len -= chunk;
+	}
+	return true;
+}
+
+bool lg_read_phys(struct lguest *lg, u32 gpa, void *buf, u32 len)
+{
+	return copy_phys(lg, gpa, buf, len, false);
+}
+
+bool lg_write_phys(struct lguest *lg, u32 gpa, const void *buf, u32 len)
+{
+	return copy_phys(lg, gpa, (void *)buf, len, true);
+}
+
+/* access is what the guest's own tables must allow. */
+static bool copy_virt(struct lguest *lg, u32 vaddr, void *buf, u32 len,
+		      u32 access, bool write)
+{
+	while (len) {
+		u32 chunk = min_t(u32, len, PAGE_SIZE - offset_in_page(vaddr));
+		struct lg_walk walk;
+
+		if (lg_walk(lg, &lg->tables, vaddr, access, &walk) !=
+		    LG_WALK_MAPPED)
+			return false;
+		if (!copy_phys(lg, walk.pfn << PAGE_SHIFT | offset_in_page(vaddr),
+			       buf, chunk, write))
+			return false;
+		vaddr += chunk;
+		buf += chunk;
+		len -= chunk;
+	}
+	return true;
+}
+
+bool lg_read_virt(struct lguest *lg, u32 vaddr, void *buf, u32 len)
+{
+	return copy_virt(lg, vaddr, buf, len, 0, false);
+}
+
+bool lg_write_virt(struct lguest *lg, u32 vaddr, const void *buf, u32 len)
+{
+	return copy_virt(lg, vaddr, (void *)buf, len, LG_ACCESS_WRITE, true);
+}
+
+/* As a debugger writes: what the guest has mapped read-only as well. */
+bool lg_patch_virt(struct lguest *lg, u32 vaddr, const void *buf, u32 len)
+{
+	return copy_virt(lg, vaddr, (void *)buf, len, 0, true);
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The guest's GDT, which the CPU uses as it stands in the state page, and the
+ * selectors that a guest is entered with.
+ */
+#include "descriptor.h"
+#include "lg.h"
+
+#define GUEST_CODE		0x00cfbb000000ffffull	/* flat, ring 1 */
+#define GUEST_DATA		0x00cfb3000000ffffull
+#define SWITCHER_CODE		0x00af9b000000ffffull	/* 64 bits, ring 0 */
+#define SWITCHER_DATA		0x00cf93000000ffffull
+#define TSS_PRESENT		0x89ull
+#define TLS_FIRST		6
+#define TLS_COUNT		3
+
+void lg_segments_init(struct lguest *lg)
+{
+	u64 tss = (unsigned long)&lg->state->tss;
+	u64 *gdt = lg->state->guest_gdt;
+
+	gdt[GDT_ENTRY_KERNEL_CS] = SWITCHER_CODE;
+	gdt[GDT_ENTRY_KERNEL_DS] = SWITCHER_DATA;
+	gdt[LG_GDT_TSS] = (sizeof(struct lg_tss) - 1) |
+			  (tss & 0xffffff) << 16 | TSS_PRESENT << 40 |
+			  (tss >> 24 & 0xff) << 56;
+	gdt[LG_GDT_TSS + 1] = tss >> 32;
+	gdt[LG_GUEST_CS >> 3] = GUEST_CODE;
+	gdt[LG_GUEST_DS >> 3] = GUEST_DATA;
+}
+
+void lg_load_gdt_entry(struct lguest *lg, u32 index, u32 low, u32 high)
+{
+	if (index >= LG_GDT_ENTRIES) {
+		lg_kill(lg, "too many gdt entries %u", index);
+		return;
+	}
+	/* Linux loads a TSS, and zeros for the rest of what is not its own. */
+	if (!lg_descriptor_settable(index))
+		return;
+	lg->state->guest_gdt[index] = lg_descriptor_filter(low, high);
+	lg_update_syscall(lg);
+}
+
+void lg_load_tls(struct lguest *lg, u32 gpa)
+{
+	u32 tls[TLS_COUNT][2];
+	u32 i;
+
+	if (!lg_read_phys(lg, gpa, tls, sizeof(tls))) {
+		lg_kill(lg, "bad read address %#x len %zu", gpa, sizeof(tls));
+		return;
+	}
+	for (i = 0; i < TLS_COUNT; i++)
+		lg->state->guest_gdt[TLS_FIRST + i] =
+			lg_descriptor_filter(tls[i][0], tls[i][1]);
+}
+
+static u32 checked_selector(struct lguest *lg, u32 selector)
+{
+	return lg_data_selector_ok(lg->state->guest_gdt, selector) ?
+	       selector : 0;
+}
+
+/*
+ * Before each entry.  The GDT may have changed since a selector was loaded; a
+ * real CPU would go on with what it had loaded then, this one loads a null
+ * selector.  Without code or stack there is no going on.
+ */
+void lg_segments_check(struct lguest *lg)
+{
+	const u64 *gdt = lg->state->guest_gdt;
+	struct lg_regs *regs = lg_regs(lg);
+
+	regs->ds = checked_selector(lg, regs->ds);
+	regs->es = checked_selector(lg, regs->es);
+	regs->fs = checked_selector(lg, regs->fs);
+	regs->gs = checked_selector(lg, regs->gs);
+	regs->eflags = (regs->eflags & LG_EFLAGS_GUEST) | LG_EFLAGS_ALWAYS;
+	if (!lg_code_selector_ok(gdt, regs->cs))
+		lg_kill(lg, "bad code segment %#x", regs->cs);
+	else if (!lg_stack_selector_ok(gdt, regs->ss, regs->cs & 3))
+		lg_kill(lg, "bad stack segment %#x", regs->ss);
+}

@@ -1,0 +1,636 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Shadow page tables: what the CPU walks while the guest runs.
+ *
+ * Each top-level table of the guest that was used lately has a root here.  In
+ * its low 4 GiB, four slots of 1 GiB, entries come into being when the guest
+ * faults, from a walk of its own tables; above there are only the Switcher's
+ * pages, which all roots share.  They share the guest's kernel part too.
+ *
+ *	root->pgd -> (P4D, where the host has five levels) -> root->slots
+ *	  [0..3] -> directory -> [512] -> table -> [512] -> guest page
+ *	  [4..]  empty: there a guest's access that straddles 4 GiB ends
+ *	root->pgd above the first entry -> the Switcher
+ *
+ * An entry is all zero or maps a pinned page.  It is writable only once the
+ * guest's own entry is dirty.  The guest tells when it changes or takes away
+ * an entry; what it does not tell, a real CPU's TLB might not see either.
+ *
+ * Tables change only while the guest is outside, and each entry into it loads
+ * CR3 with a flush, so there is never anything stale to get rid of.
+ */
+#include <linux/gfp.h>
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <asm/cpufeature.h>
+#include <asm/pgtable_types.h>
+
+#include "lg.h"
+
+#define SHADOW_LINK	(_PAGE_PRESENT | _PAGE_RW | _PAGE_USER | _PAGE_ACCESSED)
+#define SHADOW_ADDRESS	0x000ffffffffff000ull
+
+static u64 *child(u64 entry)
+{
+	return __va(entry & SHADOW_ADDRESS);
+}
+
+static u64 *alloc_table(struct lguest *lg)
+{
+	u64 *table = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+
+	if (table) {
+		lg->shadow.pages++;
+		lg->counters.tables = lg->shadow.pages;
+	}
+	return table;
+}
+
+static void free_table(struct lguest *lg, u64 *table)
+{
+	free_page((unsigned long)table);
+	lg->shadow.pages--;
+	lg->counters.tables = lg->shadow.pages;
+}
+
+/*
+ * The pages that hold entries of guest pages are in a list, of their root or
+ * of the part that is shared, and know the entry that points to them.
+ */
+static u64 *alloc_leaf_table(struct lguest *lg, struct list_head *list,
+			     u64 *parent)
+{
+	u64 *table = alloc_table(lg);
+	struct page *page;
+
+	if (!table)
+		return NULL;
+	page = virt_to_page(table);
+	set_page_private(page, (unsigned long)parent);
+	list_add(&page->lru, list);
+	*parent = __pa(table) | SHADOW_LINK;
+	return table;
+}
+
+static void free_leaf_table(struct lguest *lg, u64 *table)
+{
+	struct page *page = virt_to_page(table);
+
+	*(u64 *)page_private(page) = 0;
+	set_page_private(page, 0);
+	list_del(&page->lru);
+	free_table(lg, table);
+}
+
+static void free_leaf_tables(struct lguest *lg, struct list_head *list)
+{
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, list, lru)
+		free_leaf_table(lg, page_address(page));
+}
+
+static u32 slot_of(u32 vaddr)
+{
+	return vaddr >> 30;
+}
+
+static u64 *directory_entry(u64 *directory, u32 vaddr)
+{
+	return &directory[(vaddr >> 21) & 511];
+}
+
+static bool is_shared(struct lguest *lg, u32 slot)
+{
+	return slot >= lg->shadow.shared_slot;
+}
+
+static void link_shared(struct lguest *lg, struct lg_root *root)
+{
+	u32 slot;
+
+	for (slot = lg->shadow.shared_slot; slot < LG_SLOTS; slot++)
+		if (lg->shadow.shared[slot])
+			root->slots[slot] = __pa(lg->shadow.shared[slot]) |
+					    SHADOW_LINK;
+}
+
+static u64 *alloc_directory(struct lguest *lg, struct lg_root *root, u32 slot)
+{
+	u64 *directory = alloc_table(lg);
+	int i;
+
+	if (!directory)
+		return NULL;
+	if (!is_shared(lg, slot)) {
+		root->slots[slot] = __pa(directory) | SHADOW_LINK;
+		return directory;
+	}
+	lg->shadow.shared[slot] = directory;
+	for (i = 0; i < LG_ROOTS; i++)
+		if (lg->shadow.roots[i].slots)
+			link_shared(lg, &lg->shadow.roots[i]);
+	return directory;
+}
+
+/* The shadow entry of an address; NULL if it has none and none is made. */
+static u64 *leaf_entry(struct lguest *lg, struct lg_root *root, u32 vaddr,
+		       bool make)
+{
+	u32 slot = slot_of(vaddr);
+	u64 *directory, *entry, *table;
+
+	if (root->slots[slot])
+		directory = child(root->slots[slot]);
+	else if (!make)
+		return NULL;
+	else
+		directory = alloc_directory(lg, root, slot);
+	if (!directory)
+		return NULL;
+
+	entry = directory_entry(directory, vaddr);
+	if (*entry)
+		table = child(*entry);
+	else if (!make)
+		return NULL;
+	else
+		table = alloc_leaf_table(lg, is_shared(lg, slot) ?
+					 &lg->shadow.shared_tables :
+					 &root->tables, entry);
+	if (!table)
+		return NULL;
+	return &table[(vaddr >> 12) & 511];
+}
+
+/* Drops what one directory entry of ours, 2 MiB, maps. */
+static void drop_directory_entry(struct lguest *lg, struct lg_root *root,
+				 u32 vaddr)
+{
+	u64 *entry;
+
+	if (!root->slots[slot_of(vaddr)])
+		return;
+	entry = directory_entry(child(root->slots[slot_of(vaddr)]), vaddr);
+	if (*entry)
+		free_leaf_table(lg, child(*entry));
+}
+
+static void drop_slot(struct lguest *lg, struct lg_root *root, u32 slot)
+{
+	u32 i;
+
+	for (i = 0; i < 512; i++)
+		drop_directory_entry(lg, root, slot << 30 | i << 21);
+}
+
+static void drop_user(struct lguest *lg, struct lg_root *root)
+{
+	free_leaf_tables(lg, &root->tables);
+	memset(root->directory, 0, sizeof(root->directory));
+}
+
+void lg_shadow_flush_user(struct lguest *lg)
+{
+	lg->counters.flushes++;
+	drop_user(lg, lg->shadow.current_root);
+}
+
+void lg_shadow_flush_all(struct lguest *lg)
+{
+	int i;
+
+	lg->counters.flushes++;
+	for (i = 0; i < LG_ROOTS; i++)
+		drop_user(lg, &lg->shadow.roots[i]);
+	free_leaf_tables(lg, &lg->shadow.shared_tables);
+	lg->shadow.pin_stack = true;
+}
+
+static struct lg_root *find_root(struct lguest *lg, u32 pgdir)
+{
+	int i;
+
+	for (i = 0; i < LG_ROOTS; i++)
+		if (lg->shadow.roots[i].live &&
+		    lg->shadow.roots[i].pgdir == pgdir)
+			return &lg->shadow.roots[i];
+	return NULL;
+}
+
+/* The root that was not used for the longest time; never the current one. */
+static struct lg_root *oldest_root(struct lguest *lg, bool with_tables)
+{
+	struct lg_root *oldest = NULL;
+	int i;
+
+	for (i = 0; i < LG_ROOTS; i++) {
+		struct lg_root *root = &lg->shadow.roots[i];
+
+		if (root == lg->shadow.current_root ||
+		    (with_tables && list_empty(&root->tables)))
+			continue;
+		if (!oldest || root->used < oldest->used)
+			oldest = root;
+	}
+	return oldest;
+}
+
+/* Makes room for the tables that one address may need. */
+static void make_room(struct lguest *lg)
+{
+	while (lg->shadow.pages + 2 > lg_max_tables) {
+		struct lg_root *root = oldest_root(lg, true);
+
+		lg->counters.evictions++;
+		if (!root) {
+			lg_shadow_flush_all(lg);
+			return;
+		}
+		drop_user(lg, root);
+	}
+}
+
+/* The top-level pages of a root, which it keeps while the guest is. */
+static bool make_root(struct lguest *lg, struct lg_root *root)
+{
+	u64 *pgd, *p4d = NULL;
+
+	if (root->slots)
+		return true;
+	pgd = alloc_table(lg);
+	if (!pgd)
+		return false;
+	memcpy(pgd, lg->shadow.high, PAGE_SIZE);
+	root->pgd = pgd;
+	if (lg->shadow.levels == 5) {
+		p4d = alloc_table(lg);
+		if (!p4d)
+			return false;
+		pgd[0] = __pa(p4d) | SHADOW_LINK;
+		pgd = p4d;
+	}
+	root->slots = alloc_table(lg);
+	if (!root->slots)
+		return false;
+	pgd[0] = __pa(root->slots) | SHADOW_LINK;
+	link_shared(lg, root);
+	return true;
+}
+
+static void free_root(struct lguest *lg, struct lg_root *root)
+{
+	u32 slot;
+
+	drop_user(lg, root);
+	if (root->slots) {
+		for (slot = 0; slot < lg->shadow.shared_slot; slot++)
+			if (root->slots[slot])
+				free_table(lg, child(root->slots[slot]));
+		free_table(lg, root->slots);
+		root->slots = NULL;
+	}
+	if (root->pgd) {
+		if (lg->shadow.levels == 5 && root->pgd[0])
+			free_table(lg, child(root->pgd[0]));
+		free_table(lg, root->pgd);
+		root->pgd = NULL;
+	}
+	root->live = false;
+}
+
+static bool use_root(struct lguest *lg, u32 pgdir)
+{
+	struct lg_root *root = find_root(lg, pgdir);
+
+	lg->counters.root_switches++;
+	if (!root) {
+		root = oldest_root(lg, false);
+		lg->counters.root_misses++;
+		if (!make_root(lg, root)) {
+			free_root(lg, root);
+			return false;
+		}
+		drop_user(lg, root);
+		root->pgdir = pgdir;
+		root->live = true;
+		lg->shadow.pin_stack = true;
+	}
+	root->used = ++lg->shadow.clock;
+	lg->shadow.current_root = root;
+	lg->tables.pgdir = pgdir;
+	lg->state->guest_cr3 = __pa(root->pgd);
+	return true;
+}
+
+static u64 leaf(struct lguest *lg, const struct lg_root *root,
+		const struct lg_walk *walk)
+{
+	u64 entry = page_to_phys(lg->pages[walk->pfn]) | _PAGE_PRESENT |
+		    _PAGE_ACCESSED;
+
+	if (walk->writable && walk->dirty)
+		entry |= _PAGE_RW | _PAGE_DIRTY;
+	/*
+	 * The first tables give everything to user mode, in which nothing
+	 * runs yet, while SMEP would not let the guest's kernel execute it.
+	 */
+	if (walk->user && root->pgdir != lg->boot_pgdir)
+		entry |= _PAGE_USER;
+	if (walk->no_execute)
+		entry |= __supported_pte_mask & _PAGE_NX;
+	return entry;
+}
+
+static void fill(struct lguest *lg, struct lg_root *root, u32 vaddr,
+		 const struct lg_walk *walk)
+{
+	u32 slot = slot_of(vaddr);
+	u64 *entry;
+
+	if (vaddr >= -LG_RESERVED_TOP) {
+		lg_kill(lg, "attempt to access switcher pages");
+		return;
+	}
+	if (!lg_page(lg, walk->pfn)) {
+		lg_kill(lg, "failed to get page %u", walk->pfn);
+		return;
+	}
+	make_room(lg);
+	if (!is_shared(lg, slot) && root->directory[slot] != walk->table) {
+		if (root->directory[slot])
+			drop_slot(lg, root, slot);
+		root->directory[slot] = walk->table;
+	}
+	entry = leaf_entry(lg, root, vaddr, true);
+	if (!entry) {
+		lg_kill(lg, "out of memory allocating pte page");
+		return;
+	}
+	*entry = leaf(lg, root, walk);
+	lg->counters.pages_mapped++;
+}
+
+/*
+ * Maps what the guest's tables have at vaddr, if they allow the access.  After
+ * LG_WALK_FAULT *error is the guest's page fault.  May kill the guest.
+ */
+enum lg_walk_result lg_shadow_fault(struct lguest *lg, u32 vaddr, u32 access,
+				    u32 *error)
+{
+	enum lg_walk_result result;
+	struct lg_walk walk;
+
+	result = lg_walk(lg, &lg->tables, vaddr, access, &walk);
+	switch (result) {
+	case LG_WALK_MAPPED:
+		if ((access & (LG_ACCESS_USER | LG_ACCESS_FETCH)) ==
+		    LG_ACCESS_FETCH && walk.user)
+			lg->shadow.smep = false;
+		fill(lg, lg->shadow.current_root, vaddr, &walk);
+		break;
+	case LG_WALK_FAULT:
+		*error = walk.error;
+		break;
+	case LG_WALK_BAD:
+		lg_kill(lg, "%s for %#x", walk.reason, vaddr);
+		break;
+	}
+	return result;
+}
+
+/* Lets the Switcher write the frames of system calls without a fault. */
+void lg_shadow_pin_stack(struct lguest *lg)
+{
+	u32 page, error;
+
+	for (page = 0; page < lg->stack_pages; page++) {
+		u32 vaddr = lg->kernel_esp - 1 - page * PAGE_SIZE;
+		u64 *entry = leaf_entry(lg, lg->shadow.current_root, vaddr,
+					false);
+
+		if (entry && (*entry & _PAGE_RW))
+			continue;
+		lg_shadow_fault(lg, vaddr, LG_ACCESS_WRITE, &error);
+	}
+	lg->shadow.pin_stack = false;
+}
+
+/* The guest loads CR3. */
+void lg_shadow_new_root(struct lguest *lg, u32 pgdir)
+{
+	u32 words[8];
+
+	if (!lg_read_phys(lg, pgdir, words, sizeof(words))) {
+		lg_kill(lg, "bad guest page %#x", pgdir >> PAGE_SHIFT);
+		return;
+	}
+	if (lg->tables.paging == LG_PAGING_LINEAR) {
+		lg->tables.paging = lg_guess_paging(words);
+		lg_shadow_flush_all(lg);
+	}
+	if (pgdir & (lg->tables.paging == LG_PAGING_PAE ? 31 : ~PAGE_MASK)) {
+		lg_kill(lg, "bad page directory %#x", pgdir);
+		return;
+	}
+	if (!use_root(lg, pgdir)) {
+		lg_kill(lg, "out of memory allocating pte page");
+		return;
+	}
+	/* The first tables are gone, and their page may be any other's. */
+	if (lg->boot_pgdir != LG_NO_PGDIR) {
+		struct lg_root *root = find_root(lg, lg->boot_pgdir);
+
+		lg->boot_pgdir = LG_NO_PGDIR;
+		if (root && root != lg->shadow.current_root) {
+			drop_user(lg, root);
+			root->live = false;
+		}
+	}
+}
+
+/* The guest names where its kernel begins: once, before it has many roots. */
+void lg_shadow_share_kernel(struct lguest *lg, u32 kernel_address)
+{
+	int i;
+
+	lg_shadow_flush_all(lg);
+	for (i = 0; i < LG_ROOTS; i++)
+		if (&lg->shadow.roots[i] != lg->shadow.current_root)
+			free_root(lg, &lg->shadow.roots[i]);
+	/* A kernel that begins within a slot shares what is above that. */
+	if (kernel_address < 1u << 30)
+		return;
+	lg->shadow.shared_slot = DIV_ROUND_UP_ULL(kernel_address, 1u << 30);
+	for (i = lg->shadow.shared_slot; i < LG_SLOTS; i++)
+		if (lg->shadow.current_root->slots[i])
+			lg->shadow.shared[i] =
+				child(lg->shadow.current_root->slots[i]);
+}
+
+/*
+ * The guest has changed one entry.  One that was accessed is likely to be the
+ * answer to a fault, so it is mapped without waiting for the next.  pte only
+ * says what the change is for: what counts is what stands in memory.
+ */
+void lg_shadow_set_pte(struct lguest *lg, u32 pgdir, u32 vaddr, u32 pte)
+{
+	struct lg_root *root = find_root(lg, pgdir);
+	struct lg_tables tables = lg->tables;
+	struct lg_walk walk;
+	u64 *entry;
+
+	if (!root) {
+		if (!is_shared(lg, slot_of(vaddr)))
+			return;
+		root = lg->shadow.current_root;
+	}
+	entry = leaf_entry(lg, root, vaddr, false);
+	if (entry)
+		*entry = 0;
+	if (!(pte & _PAGE_PRESENT) ||
+	    !(pte & (_PAGE_ACCESSED | _PAGE_DIRTY)) ||
+	    vaddr >= -LG_RESERVED_TOP ||
+	    lg->tables.paging == LG_PAGING_LINEAR)
+		return;
+	tables.pgdir = pgdir;
+	if (lg_walk(lg, &tables, vaddr, 0, &walk) == LG_WALK_MAPPED)
+		fill(lg, root, vaddr, &walk);
+}
+
+/*
+ * The guest has changed an entry of a top-level table.  An index that PAE's
+ * four entries do not have tells which paging it has.
+ */
+void lg_shadow_set_pgd(struct lguest *lg, u32 pgdir, u32 index)
+{
+	struct lg_root *root;
+	u32 vaddr;
+
+	if (lg->tables.paging == LG_PAGING_LINEAR) {
+		if (index >= LG_SLOTS)
+			lg_boot_found_paging(lg, LG_PAGING_2LEVEL);
+		lg_shadow_flush_all(lg);
+		return;
+	}
+	if (lg->tables.paging == LG_PAGING_PAE) {
+		if (index >= LG_SLOTS)
+			return;
+		root = is_shared(lg, index) ? lg->shadow.current_root :
+					      find_root(lg, pgdir);
+		if (root)
+			drop_slot(lg, root, index);
+		return;
+	}
+	if (index >= 1023)
+		return;
+	vaddr = index << 22;
+	root = is_shared(lg, slot_of(vaddr)) ? lg->shadow.current_root :
+					       find_root(lg, pgdir);
+	if (root) {
+		drop_directory_entry(lg, root, vaddr);
+		drop_directory_entry(lg, root, vaddr + (1 << 21));
+	}
+}
+
+/* The guest has changed an entry of a page directory: this is PAE. */
+void lg_shadow_set_pmd(struct lguest *lg, u32 pmd, u32 index)
+{
+	bool found = false;
+	u32 slot;
+	int i;
+
+	if (lg->tables.paging == LG_PAGING_LINEAR) {
+		lg_boot_found_paging(lg, LG_PAGING_PAE);
+		lg_shadow_flush_all(lg);
+		return;
+	}
+	if (index >= 512 || lg->tables.paging != LG_PAGING_PAE)
+		return;
+	for (i = 0; i < LG_ROOTS; i++) {
+		struct lg_root *root = &lg->shadow.roots[i];
+
+		for (slot = 0; slot < lg->shadow.shared_slot; slot++) {
+			if (!root->live || root->directory[slot] != pmd)
+				continue;
+			drop_directory_entry(lg, root,
+					     slot << 30 | index << 21);
+			found = true;
+		}
+	}
+	if (found)
+		return;
+	/* Whose directories the shared part is made of is not recorded. */
+	for (slot = lg->shadow.shared_slot; slot < LG_SLOTS; slot++)
+		drop_directory_entry(lg, lg->shadow.current_root,
+				     slot << 30 | index << 21);
+}
+
+/* Maps one page of the Switcher, above 4 GiB, for all roots to come. */
+static int map_high(struct lguest *lg, unsigned long vaddr, u64 entry)
+{
+	u64 *table = lg->shadow.high;
+	int level;
+
+	for (level = lg->shadow.levels; level > 1; level--) {
+		u64 *link = &table[(vaddr >> (12 + 9 * (level - 1))) & 511];
+
+		if (!*link) {
+			u64 *next = alloc_table(lg);
+
+			if (!next)
+				return -ENOMEM;
+			*link = __pa(next) | SHADOW_LINK;
+		}
+		table = child(*link);
+	}
+	table[(vaddr >> 12) & 511] = entry;
+	return 0;
+}
+
+static void free_high(struct lguest *lg, u64 *table, int level)
+{
+	int i;
+
+	for (i = 0; level > 1 && i < 512; i++)
+		if (table[i])
+			free_high(lg, child(table[i]), level - 1);
+	free_table(lg, table);
+}
+
+int lg_shadow_init(struct lguest *lg)
+{
+	int i, err;
+
+	INIT_LIST_HEAD(&lg->shadow.shared_tables);
+	for (i = 0; i < LG_ROOTS; i++)
+		INIT_LIST_HEAD(&lg->shadow.roots[i].tables);
+	lg->shadow.shared_slot = LG_SLOTS;
+	lg->shadow.smep = true;
+	lg->shadow.levels = native_read_cr4() & X86_CR4_LA57 ? 5 : 4;
+	lg->shadow.high = alloc_table(lg);
+	if (!lg->shadow.high)
+		return -ENOMEM;
+	err = lg_switcher_pages(lg, map_high);
+	if (err)
+		return err;
+	return use_root(lg, lg->boot_pgdir) ? 0 : -ENOMEM;
+}
+
+void lg_shadow_exit(struct lguest *lg)
+{
+	u32 slot;
+	int i;
+
+	if (!lg->shadow.high)
+		return;
+	free_leaf_tables(lg, &lg->shadow.shared_tables);
+	for (i = 0; i < LG_ROOTS; i++)
+		free_root(lg, &lg->shadow.roots[i]);
+	for (slot = lg->shadow.shared_slot; slot < LG_SLOTS; slot++)
+		if (lg->shadow.shared[slot])
+			free_table(lg, lg->shadow.shared[slot]);
+	free_high(lg, lg->shadow.high, lg->shadow.levels);
+	lg->shadow.high = NULL;
+	WARN_ON_ONCE(lg->shadow.pages);
+}

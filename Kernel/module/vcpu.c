@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The virtual CPU: what a read() of /dev/lguest does.  Enter the guest, handle
+ * why it left, and again, until there is something for the launcher.
+ */
+#include <linux/sched/signal.h>
+#include <linux/smp.h>
+#include <linux/uaccess.h>
+#include <asm/fpu/api.h>
+#include <asm/trapnr.h>
+
+#include "lg.h"
+#include "trace.h"
+
+/* The first reason is the one that counts. */
+void lg_kill(struct lguest *lg, const char *fmt, ...)
+{
+	va_list args;
+
+	if (lg->dead)
+		return;
+	va_start(args, fmt);
+	vscnprintf(lg->death, sizeof(lg->death), fmt, args);
+	va_end(args);
+	trace_lguest_death(lg->death);
+	/* Whoever sees that it is dead may read the reason. */
+	smp_store_release(&lg->dead, true);
+}
+
+/*
+ * An interrupt has been raised, by any thread or by the timer.  The barrier is
+ * one half of a pair: raise, then look whether the guest runs; here, in
+ * enter(), say that the guest runs, then look what has been raised.
+ */
+void lg_wake(struct lguest *lg)
+{
+	smp_mb();
+	wake_up(&lg->wait);
+	if (READ_ONCE(lg->in_guest))
+		kick_process(lg->task);
+}
+
+/* Hands what interrupted the guest to the host.  Interrupts are off. */
+static void replay(u32 vector)
+{
+	void (*slot)(void) = (void *)(lg_replay_table + vector * 16);
+
+	slot();
+}
+
+static bool is_external(u32 vector)
+{
+	return vector >= LG_FIRST_IRQ_VECTOR && vector < 256 &&
+	       vector != LG_SYSCALL_VECTOR;
+}
+
+static void replay_exit(struct lguest *lg, u32 vector)
+{
+	u32 noted = lg->state->noted;
+
+	lg->state->noted = 0;
+	if (vector < 32)
+		noted |= BIT(vector) & (BIT(X86_TRAP_NMI) | BIT(X86_TRAP_MC));
+	if (noted)
+		lg->counters.nmis++;
+	/*
+	 * The NMI first: they are blocked since it came, and the iret of its
+	 * handler has to be the first.
+	 */
+	if (noted & BIT(X86_TRAP_NMI))
+		replay(X86_TRAP_NMI);
+	if (noted & BIT(X86_TRAP_MC))
+		replay(X86_TRAP_MC);
+	if (is_external(vector)) {
+		lg->counters.host_interrupts++;
+		replay(vector);
+	}
+}
+
+/*
+ * One stay in the guest, if there is nothing better to do.  The CPU is kept
+ * from the scheduler, whose next task could find the guest's FPU, or call the
+ * kernel in ways that are shut while a guest runs.  False if there was no stay.
+ */
+static bool stay(struct lguest *lg, u32 *vector)
+{
+	bool fpu = lg->fpu_wanted;
+	bool entered = false;
+
+	preempt_disable();
+	if (fpu)
+		lg_fpu_load(lg);
+	lg_calls_shut();
+
+	local_irq_disable();
+	WRITE_ONCE(lg->in_guest, true);
+	smp_mb();
+	if (!need_resched() && !signal_pending(current) && !lg_irq_ready(lg)) {
+		lg->counters.entries++;
+		*vector = lg_run_guest(lg);
+		entered = true;
+	}
+	WRITE_ONCE(lg->in_guest, false);
+	if (entered)
+		replay_exit(lg, *vector);
+	local_irq_enable();
+
+	lg_calls_open();
+	if (fpu)
+		lg_fpu_save(lg);
+	preempt_enable();
+	return entered;
+}
+
+static void enter(struct lguest *lg)
+{
+	u32 vector;
+
+	lg_segments_check(lg);
+	if (lg->shadow.pin_stack)
+		lg_shadow_pin_stack(lg);
+	if (lg->dead || !stay(lg, &vector))
+		return;
+
+	trace_lguest_exit(vector, lg_regs(lg)->eip, lg_regs(lg)->error);
+	if (is_external(vector) || vector == X86_TRAP_NMI ||
+	    vector == X86_TRAP_MC)
+		return;
+	/* The FPU is the guest's as long as only the host interrupts it. */
+	lg->fpu_wanted = false;
+	lg_handle_trap(lg, vector);
+}
+
+static ssize_t give_notify(struct lguest *lg, unsigned long __user *buf)
+{
+	/* This read() tells of it, the next one goes on. */
+	lg->notify = false;
+	if (put_user((unsigned long)lg->notify_address, buf))
+		return -EFAULT;
+	return sizeof(*buf);
+}
+
+ssize_t lg_run(struct lguest *lg, unsigned long __user *buf)
+{
+	while (!lg->dead) {
+		if (lg->hypercall)
+			lg_do_hypercalls(lg);
+		if (lg->notify)
+			return give_notify(lg, buf);
+		if (signal_pending(current))
+			return -ERESTARTSYS;
+		lg_deliver_irq(lg);
+		if (lg->dead)
+			break;
+		if (lg->halted) {
+			lg->counters.halts++;
+			wait_event_interruptible(lg->wait, lg_irq_ready(lg));
+			continue;
+		}
+		enter(lg);
+		cond_resched();
+	}
+	return lg->restart ? -ERESTART : -ENOENT;
+}
