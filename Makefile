@@ -12,7 +12,8 @@ RELEASE = -c release --static-swift-stdlib
 DOCS = .build/docs
 LIBRARIES = VirtioRing VirtioTesting Linux Backends VhostUserTransport VhostUserTesting
 
-.PHONY: help setup build-setup build demo test test-unit test-beds check docs bench fuzz install clean
+.PHONY: help setup build-setup build demo demo-lguest test test-unit test-beds test-kernel check docs \
+  bench fuzz install clean
 .DEFAULT_GOAL := build
 
 help: ## this list
@@ -31,7 +32,11 @@ demo: setup build ## real Linux guests use all four devices
 	Tests/Beds/setup.sh .build/beds
 	python3 Tests/Beds/demo.py
 
-# Both groups run whatever the first one finds.
+demo-lguest: ## the lguest host in QEMU, and a guest's monitor on this terminal
+	@Kernel/tests/setup.sh
+	@python3 Kernel/tests/demo.py
+
+# Each group runs whatever those before it find.
 test: ## all tests: test-unit, then test-beds
 	@failed=; for group in test-unit test-beds; do $(MAKE) --no-print-directory $$group || failed="$$failed $$group"; done; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed"; exit 1; else echo "make test: all groups passed"; fi
@@ -41,6 +46,10 @@ test-unit: setup ## unit tests, model tests, proofs, replay of the fuzzers' corp
 
 test-beds: setup build ## real front-ends: User-mode Linux, QEMU, DPDK
 	python3 Tests/Beds/run.py
+
+test-kernel: ## the lguest module: unit tests, then guests on hosts in QEMU
+	@Kernel/tests/setup.sh
+	@python3 Kernel/tests/run.py
 
 check: setup ## format, fences, licences, strict memory safety, documentation
 	Scripts/check.sh

@@ -13,12 +13,19 @@ import subprocess
 import places
 from failure import Failure
 
+# What a build in the tree leaves there, for another kernel perhaps.
+_BUILT = shutil.ignore_patterns(
+  "*.o", "*.ko", "*.mod", "*.mod.c", ".*", "modules.order", "Module.symvers"
+)
+
 
 def module(kernel):
   """lguest.ko for that kernel. A compiler's warning is a failure: it is built with W=1."""
   tree = f"{places.CACHE}/module-{kernel.name}"
   for folder in ("module", "include"):
-    shutil.copytree(f"{places.KERNEL}/{folder}", f"{tree}/{folder}", dirs_exist_ok=True)
+    shutil.copytree(
+      f"{places.KERNEL}/{folder}", f"{tree}/{folder}", ignore=_BUILT, dirs_exist_ok=True
+    )
   # Without pahole, BTF for modules cannot be made, and nothing here needs it.
   output = _make(
     f"{tree}/module", f"KDIR={kernel.headers}", "W=1", "CONFIG_DEBUG_INFO_BTF_MODULES="
@@ -35,7 +42,17 @@ def programs():
   os.makedirs(out, exist_ok=True)
   _make(f"{places.KERNEL}/guest", f"OUT={out}")
   _make(f"{places.HERE}/launcher", f"OUT={out}")
-  return {name: f"{out}/{name}" for name in ("guest", "guest-pae", "launcher")}
+  _make(f"{places.HERE}/host", f"OUT={out}")
+  names = ("guest", "guest-pae", "launcher", "device-test", "fuzz")
+  return {name: f"{out}/{name}" for name in names}
+
+
+def unit_tests():
+  """The program with the unit tests of the module's pure files."""
+  out = f"{places.CACHE}/programs"
+  os.makedirs(out, exist_ok=True)
+  _make(f"{places.HERE}/unit", f"OUT={out}")
+  return f"{out}/unit"
 
 
 def _make(folder, *arguments):

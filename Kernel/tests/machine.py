@@ -43,7 +43,7 @@ class Machine:
   """
 
   def __init__(self, name, kernel, script, files, cpu="Skylake-Client-v4", cpus=2, memory=384,
-               append="nokaslr", options=()):
+               append="nokaslr", serial="stdio"):
     os.makedirs(places.ROOM, exist_ok=True)
     self.name = name
     self.log = f"{places.ROOM}/{name}.log"
@@ -53,8 +53,8 @@ class Machine:
     _write_initrd(initrd, script, files)
     self.command = [
       "qemu-system-x86_64", "-accel", _ACCEL, "-cpu", cpu, "-smp", str(cpus), "-m", str(memory),
-      "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
-      "-kernel", kernel.image, "-initrd", initrd, "-append", f"{_APPEND} {append}", *options,
+      "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", serial,
+      "-kernel", kernel.image, "-initrd", initrd, "-append", f"{_APPEND} {append}",
     ]
 
   def run(self, seconds, meanwhile=None):

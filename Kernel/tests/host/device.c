@@ -196,6 +196,7 @@ static struct raw *dying(uint32_t how)
 static void deaths(void)
 {
 	struct lguest_counters counters = { 0 };
+	void *nowhere = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct raw *raw = dying(1);
 	unsigned long address;
 	char text[64] = "";
@@ -205,7 +206,7 @@ static void deaths(void)
 	      "the next one tells why, with a NUL");
 	memset(text, 'x', sizeof(text));
 	check(read(raw->fd, text, 4) == 4 && memcmp(text, "CRASx", 5) == 0, "or as much as fits");
-	check(read(raw->fd, (void *)8, 64) == -1 && errno == EFAULT, "to a buffer that is one");
+	check(read(raw->fd, nowhere, 64) == -1 && errno == EFAULT, "to a buffer that is one");
 	check(gives(raw_request(raw, LHREQ_IRQ, 1, 0), ENOENT), "no interrupt for the dead");
 	check(gives(raw_request(raw, LHREQ_EVENTFD, 4096, 0), ENOENT), "no eventfd for the dead");
 	check(raw_request(raw, LHREQ_COUNTERS, (unsigned long)&counters, sizeof(counters)) ==

@@ -43,3 +43,80 @@ has() {
 end() {
   echo "@@end $checks"
 }
+
+load() {
+  check "lguest.ko is loaded" insmod /lguest.ko
+}
+
+unload() {
+  check "lguest.ko is unloaded" rmmod lguest
+}
+
+# runs TITLE SECONDS LAUNCHER_ARGUMENT...: a guest that powers off in time.
+runs() {
+  title=$1
+  limit=$2
+  shift 2
+  check "$title" timeout "$limit" launcher "$@" </dev/null
+}
+
+# selfcheck TITLE LAUNCHER_ARGUMENT...: a guest whose every check passes, with all its devices.
+selfcheck() {
+  name=$1
+  shift
+  truncate -s 2M /tmp/disk
+  runs "$name runs its checks" 60 --block=/tmp/disk --net --rng "$@" selfcheck
+  has "$name passes them all" " passed, 0 failed"
+  check "$name's last word is on the disk" grep -q "written by the guest" /tmp/disk
+  rm -f /tmp/disk
+}
+
+# adversaries KERNEL FILE: the cases of a file, each a line `NAME REASON`: the guest dies of that
+# reason, or it prints that it survived.
+adversaries() {
+  while read -r name reason; do
+    case $name in '' | '#'*) continue ;; esac
+    truncate -s 2M /tmp/disk
+    timeout 20 launcher --block=/tmp/disk --net --rng 16 "/$1" "adversary=$name" \
+      </dev/null >/tmp/check.out 2>&1
+    if grep -qF -- "$reason" /tmp/check.out; then
+      ok "$1, adversary $name: $reason"
+    else
+      no "$1, adversary $name" "'$reason' was not printed"
+      tail -n 8 /tmp/check.out | cut -c 1-200 | sed 's/^/  | /'
+    fi
+  done <"$2"
+}
+
+# Pages that are pinned for good, which nobody may leave behind.
+pinned() {
+  awk '/^nr_foll_pin_acquired/ { a = $2 } /^nr_foll_pin_released/ { r = $2 } END { print a - r }' \
+    /proc/vmstat
+}
+
+free_kilobytes() {
+  echo 3 >/proc/sys/vm/drop_caches
+  sleep 0.3
+  awk '/^MemFree/ { print $2 }' /proc/meminfo
+}
+
+# leaks TITLE KILOBYTES COMMAND...: the command, run again, takes no more memory than that for good.
+leaks() {
+  title=$1
+  allowed=$2
+  shift 2
+  "$@" >/dev/null 2>&1
+  before=$(free_kilobytes)
+  "$@" >/dev/null 2>&1
+  lost=$((before - $(free_kilobytes)))
+  if [ "$lost" -le "$allowed" ]; then
+    ok "$title: $lost of at most $allowed KiB are lost"
+  else
+    no "$title" "$lost KiB are lost"
+  fi
+  if [ "$(pinned)" = 0 ]; then
+    ok "$title: no page stays pinned"
+  else
+    no "$title" "$(pinned) pages stay pinned"
+  fi
+}

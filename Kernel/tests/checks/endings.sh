@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=sh
+#
+# Sudden ends, and what they leave behind: kill -9, rmmod and insmod between guests, a guest that spins
+# for long, leaks.
+
+# A launcher in the background; its process id in $pid.
+start() {
+  launcher "$@" </dev/null >/tmp/start.out 2>&1 &
+  pid=$!
+}
+
+load
+start 16 /guest adversary=spin-for-ever
+sleep 0.5
+check "the module is in use while a guest runs" sh -c '! rmmod lguest'
+sleep 12
+check "a guest that spins is still there after a while" kill -0 $pid
+kill -9 $pid
+wait $pid 2>/dev/null
+unload
+
+load
+start 16 /guest adversary=halt-for-ever
+sleep 0.5
+kill -9 $pid
+wait $pid 2>/dev/null
+unload
+
+load
+kill_in_mid_run() {
+  for round in 1 2 3 4 5 6 7 8 9 10 11 12; do
+    truncate -s 2M /tmp/disk
+    start --block=/tmp/disk --net --rng 16 /guest selfcheck
+    usleep $((round * 90000))
+    kill -9 $pid
+    wait $pid 2>/dev/null
+  done
+}
+leaks "kill -9 in mid-run" 400 kill_in_mid_run
+ten_guests() {
+  for round in 1 2 3 4 5 6 7 8 9 10; do
+    launcher 16 /guest-pae early
+    launcher 16 /guest adversary=table-flood
+  done
+}
+leaks "twenty guests" 400 ten_guests
+leaks "the tests of the device" 400 device-test
+leaks "five hundred random programs" 400 fuzz 7 0 500
+insmod_and_rmmod() {
+  for round in 1 2 3 4 5; do
+    rmmod lguest
+    insmod /lguest.ko
+    launcher 16 /guest early
+  done
+}
+leaks "rmmod and insmod" 400 insmod_and_rmmod
+unload
