@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Hypercalls with arguments that are out of all bounds. */
 #include "adversary.h"
+#include "user.h"
 
 static void unknown(void)
 {
@@ -69,20 +70,38 @@ static void stack_pages(void)
 	hypercall(HCALL_SET_STACK, KERNEL_DS, PAGE_OFFSET + 0x200000, 1000, 0);
 }
 
+/* Stacks that are not there when a trap of user mode needs them. */
 static void stack_unmapped(void)
 {
 	hypercall(HCALL_SET_STACK, KERNEL_DS, 0xe8000000, 2, 0);
+	user_run(user_divide, 0);
+}
+
+static void stack_unmapped_syscall(void)
+{
+	hypercall(HCALL_SET_STACK, KERNEL_DS, 0xe8000000, 2, 0);
+	user_run(user_syscalls, 1);
 }
 
 static void stack_at_zero(void)
 {
 	hypercall(HCALL_SET_STACK, KERNEL_DS, 0, 2, 0);
-	hypercall(HCALL_SEND_INTERRUPTS, 0, 0, 0, 0);
+	user_run(user_syscalls, 1);
 }
 
 static void stack_in_top(void)
 {
 	hypercall(HCALL_SET_STACK, KERNEL_DS, 0xfffff000, 2, 0);
+	user_run(user_syscalls, 1);
+}
+
+/* A stack that user mode can write is the guest's own affair. */
+static void stack_in_user(void)
+{
+	pte_t *root = user_space();
+
+	hypercall(HCALL_SET_STACK, KERNEL_DS, USER_STACK - PAGE_SIZE, 2, 0);
+	user_run_in(root, user_syscalls, 1000);
 }
 
 static void idt_type(void)
@@ -169,6 +188,8 @@ const struct adversary_case hypercall_cases[] = {
 	{ "stack-host-segment", stack_host_segment },
 	{ "stack-pages", stack_pages },
 	{ "stack-unmapped", stack_unmapped },
+	{ "stack-unmapped-syscall", stack_unmapped_syscall },
+	{ "stack-in-user", stack_in_user },
 	{ "stack-at-zero", stack_at_zero },
 	{ "stack-in-top", stack_in_top },
 	{ "idt-type", idt_type },

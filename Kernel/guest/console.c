@@ -31,7 +31,7 @@ void console_init(void)
 	page = page_alloc();
 	bus_ready(&device);
 	ask();
-	print_use_console();
+	print_use_console(true);
 }
 
 void console_write(const char *text, size_t bytes)

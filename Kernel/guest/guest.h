@@ -33,8 +33,8 @@ _Noreturn void panic(const char *form, ...);
 
 /* print.c */
 void print(const char *form, ...);
-/* From now on text goes to the virtio console. */
-void print_use_console(void);
+/* Whether text goes to the virtio console from now on. */
+void print_use_console(bool use);
 
 /* memory.c: pages of zeros, physically anywhere, reached through the linear map. */
 void memory_init(uint32_t first, uint32_t end);

@@ -106,8 +106,8 @@ void guest_main(void)
 	greet_host();
 	print("lguest guest: %u MiB, %s tables\n", memory_bytes >> 20,
 	      sizeof(pte_t) == 8 ? "PAE" : "2-level");
-	/* The host's first tables lie at the end of memory; they are left alone. */
-	host_tables = (memory_bytes / PAGE_SIZE / PTES + 6) * PAGE_SIZE;
+	/* The host's first tables, of both kinds, lie at the end of memory and are left alone. */
+	host_tables = (memory_bytes / PAGE_SIZE / 1024 * 3 + 8) * PAGE_SIZE;
 	memory_init(physical(image_end), memory_bytes - host_tables);
 	interrupts_init();
 	segments_init();

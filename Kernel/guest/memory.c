@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A free list of pages. */
+/* Pages: a list of those that were given back, and an end from which fresh ones are taken. */
 #include "guest.h"
 
 struct free_page {
@@ -7,21 +7,28 @@ struct free_page {
 };
 
 static struct free_page *free_list;
-static uint32_t free_count;
+static uint32_t free_count, fresh, fresh_end;
 
+/* Fresh pages are not touched, so that the host need not find them before they are used. */
 void memory_init(uint32_t first, uint32_t end)
 {
-	for (uint32_t page = first; page < end; page += PAGE_SIZE)
-		page_free(virtual(page));
+	fresh = first;
+	fresh_end = end;
+	free_count = (end - first) / PAGE_SIZE;
 }
 
 void *page_alloc(void)
 {
 	struct free_page *page = free_list;
 
-	if (!page)
-		panic("out of memory");
-	free_list = page->next;
+	if (page) {
+		free_list = page->next;
+	} else {
+		if (fresh >= fresh_end)
+			panic("out of memory");
+		page = virtual(fresh);
+		fresh += PAGE_SIZE;
+	}
 	free_count--;
 	memset(page, 0, PAGE_SIZE);
 	return page;

@@ -5,9 +5,9 @@
 
 static bool use_console;
 
-void print_use_console(void)
+void print_use_console(bool use)
 {
-	use_console = true;
+	use_console = use;
 }
 
 void print(const char *form, ...)

@@ -72,6 +72,7 @@ void trap(struct frame *frame)
 		panic("trap %u, error %x, at %x, cr2 %x", vector, frame->error, frame->eip,
 		      lguest_data.cr2);
 	frame->eip = (uint32_t)probe_trapped;
+	frame->cs = KERNEL_CS;
 	frame->eflags &= ~(EFLAGS_TF | EFLAGS_NT);
 }
 
