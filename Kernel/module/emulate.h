@@ -11,6 +11,6 @@
 extern const u8 lg_insn_vmcall[LG_INSN_MAX];
 extern const u8 lg_insn_hypercall[LG_INSN_MAX];
 
-u32 lg_emulate(const u8 *insn, u32 available, u32 *eax);
+u32 lg_emulate(const u8 *insn, u32 available, u32 *const gpr[8], u32 dr6);
 
 #endif

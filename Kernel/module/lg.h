@@ -103,6 +103,7 @@ struct lguest {
 	struct fxregs_state *fpu;
 	bool fpu_wanted;	/* the guest is about to use it */
 	bool task_switched;	/* the guest's CR0.TS */
+	u32 dr6;		/* why the last debug trap came */
 	u64 last_cr2;
 	u32 last_eip;
 	u32 same_faults;

@@ -184,6 +184,7 @@ int lg_state_create(struct lguest *lg)
 		return -ENOMEM;
 	lg->state = state;
 	lg->state_cpu = -1;
+	lg->dr6 = DR6_RESERVED;
 	lg->fpu = kzalloc(sizeof(*lg->fpu), GFP_KERNEL_ACCOUNT);
 	if (!lg->fpu)
 		return -ENOMEM;
@@ -325,7 +326,7 @@ u32 lg_run_guest(struct lguest *lg)
 {
 	struct lg_state *state = lg->state;
 	struct host_segments segments;
-	unsigned long dr7 = 0;
+	unsigned long dr6, dr7 = 0;
 	int cpu = smp_processor_id();
 	bool fpu_off = !lg->fpu_wanted || lg->task_switched;
 	u32 vector;
@@ -355,8 +356,11 @@ u32 lg_run_guest(struct lguest *lg)
 	if (fpu_off)
 		clear_task_switched();
 	/* The guest's single step must not be taken for one of the host's. */
-	if (vector == X86_TRAP_DB)
+	if (vector == X86_TRAP_DB) {
+		get_debugreg(dr6, 6);
 		set_debugreg(DR6_RESERVED, 6);
+		lg->dr6 = DR6_RESERVED | (dr6 & DR_STEP);
+	}
 	if (dr7)
 		set_debugreg(dr7, 7);
 	restore_segments(&segments);

@@ -214,6 +214,10 @@ static bool patch_hypercall(struct lguest *lg)
 static bool emulate(struct lguest *lg)
 {
 	struct lg_regs *regs = lg_regs(lg);
+	u32 *const gpr[8] = {
+		&regs->eax, &regs->ecx, &regs->edx, &regs->ebx,
+		&regs->esp, &regs->ebp, &regs->esi, &regs->edi,
+	};
 	u8 insn[LG_INSN_MAX];
 	u32 length;
 
@@ -223,7 +227,7 @@ static bool emulate(struct lguest *lg)
 	for (length = LG_INSN_MAX; length; length--)
 		if (lg_read_virt(lg, regs->eip, insn, length))
 			break;
-	length = lg_emulate(insn, length, &regs->eax);
+	length = lg_emulate(insn, length, gpr, lg->dr6);
 	if (!length)
 		return false;
 	regs->eip += length;
