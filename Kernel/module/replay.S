@@ -10,8 +10,11 @@
 #include <asm/nospec-branch.h>
 
 	.text
+SYM_FUNC_START(lg_replay)
+	/* Nobody calls this; what is called are the slots. */
+	int3
 	.balign 16
-SYM_FUNC_START(lg_replay_table)
+SYM_INNER_LABEL(lg_replay_table, SYM_L_GLOBAL)
 	vector = 0
 	.rept 256
 	.balign 16
@@ -20,5 +23,5 @@ SYM_FUNC_START(lg_replay_table)
 	RET
 	vector = vector + 1
 	.endr
-SYM_FUNC_END(lg_replay_table)
-STACK_FRAME_NON_STANDARD lg_replay_table
+SYM_FUNC_END(lg_replay)
+STACK_FRAME_NON_STANDARD lg_replay

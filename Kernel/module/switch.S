@@ -38,9 +38,10 @@
 	.section .text.switcher, "ax", @progbits
 	.balign PAGE_SIZE
 
-SYM_FUNC_START(lg_switch)
+	.globl lg_switcher_start
+lg_switcher_start:
 	ANNOTATE_NOENDBR
-SYM_INNER_LABEL(lg_switcher_start, SYM_L_GLOBAL)
+SYM_FUNC_START(lg_switch)
 	/*
 	 * %rdi is the state page.  C has saved what it can save: CR3, CR4, the
 	 * GS base, and the segments that belong to the launcher.
