@@ -43,8 +43,15 @@ u64 lg_descriptor_filter(u32 low, u32 high)
 		return 0;
 	if ((high & DESC_CODE) && (high & (DESC_LONG | DESC_EXPANDS)))
 		return 0;
-	/* Reserved in data, where a CPU may one day see something in it. */
-	high &= ~DESC_LONG;
+	if (!(high & DESC_CODE)) {
+		/* Reserved here; a CPU may one day see something in it. */
+		high &= ~DESC_LONG;
+		/*
+		 * To a stack of 16 bits iretq would return with only SP, and
+		 * leave the upper half of the Switcher's own in ESP.
+		 */
+		high |= DESC_BIG;
+	}
 	if (!dpl(high))
 		high |= 1 << DESC_DPL_SHIFT;
 	/* Or the CPU would write to the GDT when it loads the segment. */

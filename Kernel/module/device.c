@@ -76,7 +76,7 @@ static ssize_t initialize(struct lguest *lg, const unsigned long __user *input)
 		return err;
 	}
 	lg->task = get_task_struct(current);
-	/* From here on others find the guest complete. */
+	/* Whoever sees this, with an acquire, sees the guest complete. */
 	smp_store_release(&lg->initialised, true);
 	return sizeof(args);
 }
@@ -142,11 +142,12 @@ static ssize_t lg_write(struct file *file, const char __user *in, size_t size,
 		return -EFAULT;
 	if (request == LHREQ_INITIALIZE)
 		return locked_request(lg, request, input);
+	/* Pairs with the release at the end of initialize(). */
 	if (!smp_load_acquire(&lg->initialised))
 		return -EINVAL;
 	if (request == LHREQ_COUNTERS)
 		return get_counters(lg, input);
-	if (smp_load_acquire(&lg->dead))
+	if (READ_ONCE(lg->dead))
 		return -ENOENT;
 
 	switch (request) {
@@ -172,6 +173,7 @@ static ssize_t lg_read(struct file *file, char __user *buf, size_t size,
 {
 	struct lguest *lg = file->private_data;
 
+	/* Pairs with the release at the end of initialize(). */
 	if (*pos || !smp_load_acquire(&lg->initialised))
 		return -EINVAL;
 	/* After an exec the thread is the same, and its memory another. */

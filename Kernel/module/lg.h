@@ -24,7 +24,7 @@
 #define LG_HYPERCALL_VECTOR	0x1f
 #define LG_FIRST_IRQ_VECTOR	0x20
 /* 4 GiB: more than that a guest's tables cannot name without being PAE. */
-#define LG_MAX_PFN		(1UL << 20)
+#define LG_MAX_PFN		0x100000UL
 /* The end of the address space that a guest is told to leave alone. */
 #define LG_RESERVED_TOP		0x00400000u
 
@@ -73,7 +73,6 @@ struct lg_data {
 	u32 noirq_end;
 	u32 kernel_address;
 };
-
 
 struct lguest {
 	/* Held by whoever changes what the launcher sets up. */

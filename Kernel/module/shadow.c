@@ -57,19 +57,18 @@ static void free_table(struct lguest *lg, u64 *table)
  * The pages that hold entries of guest pages are in a list, of their root or
  * of the part that is shared, and know the entry that points to them.
  */
-static u64 *alloc_leaf_table(struct lguest *lg, struct list_head *list,
+static void alloc_leaf_table(struct lguest *lg, struct list_head *list,
 			     u64 *parent)
 {
 	u64 *table = alloc_table(lg);
 	struct page *page;
 
 	if (!table)
-		return NULL;
+		return;
 	page = virt_to_page(table);
 	set_page_private(page, (unsigned long)parent);
 	list_add(&page->lru, list);
 	*parent = __pa(table) | SHADOW_LINK;
-	return table;
 }
 
 static void free_leaf_table(struct lguest *lg, u64 *table)
@@ -115,22 +114,21 @@ static void link_shared(struct lguest *lg, struct lg_root *root)
 					    SHADOW_LINK;
 }
 
-static u64 *alloc_directory(struct lguest *lg, struct lg_root *root, u32 slot)
+static void alloc_directory(struct lguest *lg, struct lg_root *root, u32 slot)
 {
 	u64 *directory = alloc_table(lg);
 	int i;
 
 	if (!directory)
-		return NULL;
+		return;
 	if (!is_shared(lg, slot)) {
 		root->slots[slot] = __pa(directory) | SHADOW_LINK;
-		return directory;
+		return;
 	}
 	lg->shadow.shared[slot] = directory;
 	for (i = 0; i < LG_ROOTS; i++)
 		if (lg->shadow.roots[i].slots)
 			link_shared(lg, &lg->shadow.roots[i]);
-	return directory;
 }
 
 /* The shadow entry of an address; NULL if it has none and none is made. */
@@ -138,28 +136,21 @@ static u64 *leaf_entry(struct lguest *lg, struct lg_root *root, u32 vaddr,
 		       bool make)
 {
 	u32 slot = slot_of(vaddr);
-	u64 *directory, *entry, *table;
+	u64 *entry, *table;
 
-	if (root->slots[slot])
-		directory = child(root->slots[slot]);
-	else if (!make)
-		return NULL;
-	else
-		directory = alloc_directory(lg, root, slot);
-	if (!directory)
+	if (!root->slots[slot] && make)
+		alloc_directory(lg, root, slot);
+	if (!root->slots[slot])
 		return NULL;
 
-	entry = directory_entry(directory, vaddr);
-	if (*entry)
-		table = child(*entry);
-	else if (!make)
+	entry = directory_entry(child(root->slots[slot]), vaddr);
+	if (!*entry && make)
+		alloc_leaf_table(lg, is_shared(lg, slot) ?
+				 &lg->shadow.shared_tables : &root->tables,
+				 entry);
+	if (!*entry)
 		return NULL;
-	else
-		table = alloc_leaf_table(lg, is_shared(lg, slot) ?
-					 &lg->shadow.shared_tables :
-					 &root->tables, entry);
-	if (!table)
-		return NULL;
+	table = child(*entry);
 	return &table[(vaddr >> 12) & 511];
 }
 

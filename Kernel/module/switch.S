@@ -340,9 +340,15 @@ SYM_INNER_LABEL(lg_stubs, SYM_L_GLOBAL)
 	vector = 0
 	.rept 256
 	.balign LG_STUB_SIZE
-	.if (vector == X86_TRAP_DF) || (vector >= X86_TRAP_TS && vector <= X86_TRAP_PF) || (vector == X86_TRAP_AC) || (vector == X86_TRAP_CP) || (vector == X86_TRAP_VC) || (vector == 30)
-	/* the CPU has pushed an error code */
-	.else
+	has_error = 0
+	.irp with_error, X86_TRAP_DF, X86_TRAP_TS, X86_TRAP_NP, X86_TRAP_SS, \
+		X86_TRAP_GP, X86_TRAP_PF, X86_TRAP_AC, X86_TRAP_CP, \
+		X86_TRAP_VC, 30
+	.if vector == \with_error
+	has_error = 1
+	.endif
+	.endr
+	.if !has_error
 	pushq	$0
 	.endif
 	pushq	$vector

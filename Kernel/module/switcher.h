@@ -163,6 +163,7 @@ struct lguest;
 extern char lg_switcher_start[], lg_switcher_end[], lg_stubs[];
 u32 lg_switch(struct lg_state *state);
 /* replay.S */
+typedef void lg_replay_slot(void);
 extern char lg_replay_table[];
 
 /* switcher.c */

@@ -9,6 +9,7 @@
 #include "descriptor.h"
 #include "emulate.h"
 #include "lg.h"
+#include "trace.h"
 
 /* So many faults at one place, and nothing between them: it never ends. */
 #define SAME_FAULTS_MAX		64
@@ -23,9 +24,7 @@ void lg_load_idt_entry(struct lguest *lg, u32 vector, u32 low, u32 high)
 	}
 	if (!lg_gate_settable(vector))
 		return;
-	if (!lg_gate_present(&gate))
-		gate.low = gate.high = 0;
-	else if (!lg_gate_type_ok(&gate)) {
+	if (lg_gate_present(&gate) && !lg_gate_type_ok(&gate)) {
 		lg_kill(lg, "bad IDT type %u", (high >> 8) & 0x1f);
 		return;
 	}
@@ -172,6 +171,8 @@ void lg_deliver_irq(struct lguest *lg)
 		lg_data_write(lg, LG_DATA_IRQ_PENDING, LG_EFLAGS_IF);
 		return;
 	}
+	trace_lguest_inject(LG_FIRST_IRQ_VECTOR + irq, lg_regs(lg)->eip,
+			    lg_regs(lg)->cs);
 	clear_bit(irq, &lg->irqs);
 	lg->counters.injections++;
 	lg_reflect(lg, LG_FIRST_IRQ_VECTOR + irq, 0);
@@ -251,6 +252,7 @@ static bool makes_progress(struct lguest *lg, u64 cr2)
 static void page_fault(struct lguest *lg)
 {
 	struct lg_regs *regs = lg_regs(lg);
+	enum lg_walk_result result = LG_WALK_FAULT;
 	u64 cr2 = lg->state->cr2;
 	u32 error = regs->error;
 
@@ -265,8 +267,11 @@ static void page_fault(struct lguest *lg)
 	 */
 	if (cr2 >> 32)
 		error &= LG_ACCESS_WRITE | LG_ACCESS_USER;
-	else if (lg_shadow_fault(lg, cr2, regs->error, &error) !=
-		 LG_WALK_FAULT)
+	else
+		result = lg_shadow_fault(lg, cr2, regs->error, &error);
+	trace_lguest_page_fault(cr2, regs->error, regs->eip,
+				result == LG_WALK_FAULT);
+	if (result != LG_WALK_FAULT)
 		return;
 
 	/* Without no-execute a CPU does not tell a fetch from a read. */

@@ -23,17 +23,17 @@ void lg_kill(struct lguest *lg, const char *fmt, ...)
 	vscnprintf(lg->death, sizeof(lg->death), fmt, args);
 	va_end(args);
 	trace_lguest_death(lg->death);
-	/* Whoever sees that it is dead may read the reason. */
-	smp_store_release(&lg->dead, true);
+	/* Only the thread that runs the guest, this one, reads the reason. */
+	WRITE_ONCE(lg->dead, true);
 }
 
 /*
- * An interrupt has been raised, by any thread or by the timer.  The barrier is
- * one half of a pair: raise, then look whether the guest runs; here, in
- * enter(), say that the guest runs, then look what has been raised.
+ * An interrupt has been raised, by any thread or by the timer: the guest is to
+ * see it now, wherever it is.
  */
 void lg_wake(struct lguest *lg)
 {
+	/* What is raised, before the look at in_guest: pairs with stay(). */
 	smp_mb();
 	wake_up(&lg->wait);
 	if (READ_ONCE(lg->in_guest))
@@ -43,7 +43,7 @@ void lg_wake(struct lguest *lg)
 /* Hands what interrupted the guest to the host.  Interrupts are off. */
 static void replay(u32 vector)
 {
-	void (*slot)(void) = (void *)(lg_replay_table + vector * 16);
+	lg_replay_slot *slot = (void *)(lg_replay_table + vector * 16);
 
 	slot();
 }
@@ -94,6 +94,7 @@ static bool stay(struct lguest *lg, u32 *vector)
 
 	local_irq_disable();
 	WRITE_ONCE(lg->in_guest, true);
+	/* in_guest, before the look at what is raised: pairs with lg_wake(). */
 	smp_mb();
 	if (!need_resched() && !signal_pending(current) && !lg_irq_ready(lg)) {
 		lg->counters.entries++;
