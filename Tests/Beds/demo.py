@@ -45,10 +45,16 @@ class Demo:
     options += ["--net", f"tap={network.TAP},address={network.HOST}/24"]
     options += ["--console", f"socket:{self.line}", "--rng"]
     _step("One daemon with a disk, a network link, a console and a source of random numbers:")
-    _show(f"$ lgdev serve --transport vhost-user --socket-dir DIR {' '.join(options)}")
     self.daemon = Lgdev(self.room, "demo-lgdev", options, ["block0", "net0", "console0", "rng0"])
     self.running.append(self.daemon)
-    _show(*tail(self.daemon.process.log))
+    command = f"$ lgdev serve --transport vhost-user --socket-dir DIR {' '.join(options)}"
+    for line in (command, *tail(self.daemon.process.log)):
+      # The folders are of this run and tell nothing.
+      for folder, name in (
+        (self.daemon.folder, "DIR"), (self.room.short, "DIR"), (self.room.path, "DIR")
+      ):
+        line = line.replace(folder, name)
+      _show(line)
 
   def _user_mode_linux(self):
     sockets = self.daemon.sockets
