@@ -88,17 +88,25 @@ final class NetBed {
   let statistics: QueueStatistics
   let log = LineCollector()
 
-  /// - Parameter features: the device's own that the driver accepts, and those of rings.
+  /// - Parameters:
+  ///   - features: the device's own that the driver accepts, and those of rings.
+  ///   - isPatient: whether the device waits for as long as it takes.
   init(
     _ index: Int, _ format: QueueFormat = .split, size: UInt16 = 64,
     features: Features = [.indirectDescriptors, .eventIndex], pair: PacketPair? = nil,
-    name: String = "net0", byteCount: UInt64 = 0x40_0000, started: Bool = true
+    name: String = "net0", byteCount: UInt64 = 0x40_0000, started: Bool = true,
+    isPatient: Bool = false
   ) throws {
     let pair = try pair ?? PacketPair()
     host = FileDescriptor(owning: pair.host)
     try host.setNonBlocking(true)
     var options = NetOptions(tap: .fd(pair.device))
     options.onTrouble = log.hook
+    if isPatient {
+      // Long enough on the busiest machine.
+      options.bufferPatience = .seconds(60)
+      options.tapPatience = .seconds(60)
+    }
     device = try NetDevice(name: name, options: options)
     let accepted = features.union(format.features)
     device.driverAccepted(accepted)
@@ -142,6 +150,13 @@ final class NetBed {
 
   /// Gives the device a frame with an empty header.
   func hostSend(_ frame: [UInt8]) throws { try hostSend(RawHeader(), frame) }
+
+  /// How much of what the device was given it has not read yet.
+  var unreadBytes: Int32 {
+    var count: Int32 = 0
+    // SAFETY: SIOCOUTQ (unix(7)) fills an int.
+    return unsafe ioctl(host.raw, UInt(TIOCOUTQ), &count) == 0 ? count : -1
+  }
 
   /// Takes a frame from the device; nil where none comes in time.
   func hostReceive(within time: Duration = soon) throws -> (header: RawHeader, frame: [UInt8])? {

@@ -227,12 +227,13 @@ struct NetTransmitTests {
   }
 
   /// A queue of 200 frames that wait for it to start, and a socket that holds few of them.
-  private func crowded(name: String = "net0") throws -> NetBed {
+  private func crowded(name: String = "net0", isPatient: Bool = true) throws -> NetBed {
     let pair = try PacketPair()
     var size: Int32 = 1
     #expect(unsafe setsockopt(pair.device, SOL_SOCKET, SO_SNDBUF, &size, 4) == 0)
     let bed = try NetBed(
-      NetBed.transmit, size: 256, features: [], pair: pair, name: name, started: false)
+      NetBed.transmit, size: 256, features: [], pair: pair, name: name, started: false,
+      isPatient: isPatient)
     for index in 0..<200 {
       #expect(bed.send(frame(64, seed: UInt8(index)), token: UInt64(index)))
     }
@@ -254,7 +255,7 @@ struct NetTransmitTests {
 
   @Test("a tap that stays full drops frames: all buffers come back, and nobody spins")
   func stuckTap() throws {
-    let bed = try crowded(name: "stuck0")
+    let bed = try crowded(name: "stuck0", isPatient: false)
     try bed.queue.start()
     for index in 0..<200 { #expect(try bed.queue.awaitUsed()?.token == UInt64(index)) }
     #expect(bed.dropped > 100)

@@ -38,6 +38,8 @@ public final class NetDevice: Device {
   private let address: MACAddress?
   private let mtu: UInt16
   private let trouble: TroubleReport
+  private let bufferPatience: Duration
+  private let tapPatience: Duration
   private let format = Mutex(NetFormat([]))
 
   /// Makes a network device and opens its tap, which is set up as the options say.
@@ -54,6 +56,8 @@ public final class NetDevice: Device {
     address = options.mac
     mtu = UInt16(clamping: options.mtu ?? 0)
     trouble = TroubleReport(options.onTrouble)
+    bufferPatience = options.bufferPatience
+    tapPatience = options.tapPatience
     let link = NetLink(change: configurationChange)
     let tap = try TapBackend.open(name: name, options: options)
     var features = Features.allRing.union([.netMergeBuffers, .netStatus])
@@ -103,14 +107,16 @@ public final class NetDevice: Device {
       let descriptor = try tap.duplicate()
       if index == 0 {
         let body = NetReceiver(
-          name: name, tap: descriptor, format: format, link: link, trouble: trouble)
+          name: name, tap: descriptor, format: format, link: link, trouble: trouble,
+          patience: bufferPatience)
         return try QueueWorker.start(
           name: "\(name)-rx", queue: queue, body: body, wiring: wiring, statistics: statistics[0])
       } else {
         precondition(index == 1, "a network device has two queues")
         queue.ignoreWriteInTables()
         let body = NetTransmitter(
-          name: name, tap: descriptor, format: format, link: link, trouble: trouble)
+          name: name, tap: descriptor, format: format, link: link, trouble: trouble,
+          patience: tapPatience)
         return try QueueWorker.start(
           name: "\(name)-tx", queue: queue, body: body, wiring: wiring, statistics: statistics[1])
       }

@@ -34,6 +34,13 @@ public struct NetOptions: Sendable {
   /// Whether frames may come and go with unfinished checksums and as large segments.
   public var offloads = true
 
+  /// How long a driver may take to give the rest of the buffers for a frame that has been read, before
+  /// the frame is dropped.
+  public var bufferPatience = Duration.milliseconds(20)
+
+  /// How long a full tap is waited for before frames are dropped.
+  public var tapPatience = Duration.seconds(1)
+
   /// Told in one line what went wrong, at most once a second, on a queue's thread.
   public var onTrouble: (@Sendable (String) -> Void)?
 

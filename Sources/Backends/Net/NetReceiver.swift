@@ -22,8 +22,6 @@ import Linux
 import VirtioRing
 
 struct NetReceiver: QueueBody, ~Copyable {
-  /// How long a driver may take to give more buffers for a frame that has been read.
-  private static let patience: UInt64 = 20_000_000  // ns
   /// How many buffers one frame may take: 64 KiB in the smallest ones that drivers use.
   private static let bufferLimit = 64
 
@@ -32,19 +30,22 @@ struct NetReceiver: QueueBody, ~Copyable {
   private let format: NetFormat
   private let link: NetLink
   private let trouble: TroubleReport
+  /// How long a driver may take to give more buffers for a frame that has been read.
+  private let patience: Duration
   private var window = FrameWindow(spillCapacity: NetFormat.maximumFrame + 1)
   private var held: HeldChains
   private var forecast = FrameForecast()
 
   init(
     name: String, tap: consuming FileDescriptor, format: NetFormat, link: NetLink,
-    trouble: TroubleReport
+    trouble: TroubleReport, patience: Duration
   ) {
     self.name = name
     self.tap = tap
     self.format = format
     self.link = link
     self.trouble = trouble
+    self.patience = patience
     held = HeldChains(capacity: format.mergesBuffers ? Self.bufferLimit : 1)
   }
 
@@ -168,13 +169,13 @@ struct NetReceiver: QueueBody, ~Copyable {
     for total: Int, _ queue: inout Virtqueue, _ port: inout QueuePort
   ) throws(RingError) -> Bool {
     guard format.mergesBuffers else { return false }
-    let end = MonotonicClock.nanoseconds &+ Self.patience
+    let start = MonotonicClock.nanoseconds
     while held.byteCount < total {
       guard !held.isFull, !port.isInterrupted else { return false }
       if try held.take(from: &queue) { continue }
-      let now = MonotonicClock.nanoseconds
-      guard now < end else { return false }
-      try port.sleep(&queue, timeout: .nanoseconds(Int64(end &- now)))
+      let left = patience - .nanoseconds(MonotonicClock.nanoseconds &- start)
+      guard left > .zero else { return false }
+      try port.sleep(&queue, timeout: left)
     }
     return true
   }

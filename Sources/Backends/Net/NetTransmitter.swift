@@ -10,14 +10,13 @@ import Linux
 import VirtioRing
 
 struct NetTransmitter: QueueBody, ~Copyable {
-  /// How long a full tap is waited for before the frame is dropped.
-  private static let patience: UInt64 = 1_000_000_000  // ns
-
   private let name: String
   private let tap: FileDescriptor
   private let format: NetFormat
   private let link: NetLink
   private let trouble: TroubleReport
+  /// How long a full tap is waited for before the frame is dropped.
+  private let patience: Duration
   private var chain = Chain()
   private var window = FrameWindow(spillCapacity: 0)
   /// The tap was waited for in vain: nobody is waited for again until it takes a frame.
@@ -25,13 +24,14 @@ struct NetTransmitter: QueueBody, ~Copyable {
 
   init(
     name: String, tap: consuming FileDescriptor, format: NetFormat, link: NetLink,
-    trouble: TroubleReport
+    trouble: TroubleReport, patience: Duration
   ) {
     self.name = name
     self.tap = tap
     self.format = format
     self.link = link
     self.trouble = trouble
+    self.patience = patience
   }
 
   mutating func run(_ queue: inout Virtqueue, _ port: inout QueuePort) throws(RingError) {
@@ -100,13 +100,13 @@ struct NetTransmitter: QueueBody, ~Copyable {
   private mutating func wait(
     _ frameBytes: Int, _ queue: inout Virtqueue, _ port: inout QueuePort
   ) -> Bool {
-    let end = MonotonicClock.nanoseconds &+ Self.patience
+    let start = MonotonicClock.nanoseconds
     while true {
-      let now = MonotonicClock.nanoseconds
-      isStuck = now >= end
+      let left = patience - .nanoseconds(MonotonicClock.nanoseconds &- start)
+      isStuck = left <= .zero
       if !isStuck {
         let wake = port.sleepInRequest(
-          &queue, for: WakeSource(tap.raw, .writable), timeout: .nanoseconds(Int64(end &- now)))
+          &queue, for: WakeSource(tap.raw, .writable), timeout: left)
         if wake.contains(.interrupted) { return false }
       }
       do throws(Errno) {
