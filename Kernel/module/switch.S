@@ -25,13 +25,11 @@
  */
 #include <linux/linkage.h>
 #include <linux/objtool.h>
-#include <linux/version.h>
 #include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
 #include <asm/page_types.h>
 #include <asm/segment.h>
 #include <asm/trapnr.h>
-#include <asm/unwind_hints.h>
 
 #include "switcher.h"
 
@@ -126,6 +124,7 @@ SYM_FUNC_START(lg_switch)
 .Ltrap:
 	testb	$3, 24(%rsp)
 	jz	.Ltrap_in_switcher
+.Ltrap_in_guest:
 	pushq	%rax
 	pushq	%rbp
 	pushq	%rdi
@@ -133,11 +132,6 @@ SYM_FUNC_START(lg_switch)
 	pushq	%rdx
 	pushq	%rcx
 	pushq	%rbx
-	cmpl	$0x80, LG_REG_VECTOR - LG_REG_EBX(%rsp)
-	je	.Lreflect
-
-.Lleave:
-	/* The stack pointer is at LG_REG_EBX. */
 	cld
 	movl	%gs, %eax
 	pushq	%rax
@@ -220,51 +214,50 @@ SYM_FUNC_START(lg_switch)
 	RET
 
 	/*
-	 * int $0x80 goes on in the guest without the host.  Its frame is
-	 * written through the guest's own page tables; the registers in the
-	 * state page stay as the trap left them, so that whatever goes wrong
-	 * here, up to iretq itself, leaves like any other trap.
+	 * The gate of int $0x80: the guest goes on in its handler, without the
+	 * host.  The frame for that is written through the guest's own page
+	 * tables, on the stack that C has found to be right for it; the frame
+	 * for iretq C has left ready but for the flags.  What the trap has left
+	 * stays as it is, so that whatever goes wrong here, up to iretq itself,
+	 * leaves like any other trap.
 	 */
+#define OF_STATE(field)		((field) - LG_REGS - LG_REG_EIP)(%rsp)
+#define OF_TRAP(field)		((field) - LG_REG_EIP)(%rsp)
+SYM_INNER_LABEL(lg_reflect_syscall, SYM_L_GLOBAL)
+	ANNOTATE_NOENDBR
 .Lreflect:
-	movq	%rsp, %rbx
-	andq	$PAGE_MASK, %rbx
-	/* An NMI noted before this line must not wait for the next exit. */
-	cmpl	$0, LG_NOTED(%rbx)
-	jne	.Lleave
-	movl	LG_SYSCALL_ESP(%rbx), %ecx
-	testl	%ecx, %ecx
-	jz	.Lleave
-	movl	LG_REGS + LG_REG_CS(%rbx), %eax
-	notl	%eax
-	testb	$3, %al
-	jnz	.Lleave
-	notl	%eax
-	movl	%eax, -16(%rcx)
-	movl	LG_REGS + LG_REG_SS(%rbx), %eax
+	movq	%rax, OF_STATE(LG_SYSCALL_RAX)
+	movq	%rcx, OF_STATE(LG_SYSCALL_RCX)
+.Lreflect_saved:
+	movl	OF_STATE(LG_SYSCALL_ESP), %ecx
+	jecxz	.Lsyscall_to_host
+	testb	$2, OF_TRAP(LG_REG_CS)
+	jz	.Lsyscall_to_host
+	movl	OF_TRAP(LG_REG_SS), %eax
 	movl	%eax, -4(%rcx)
-	movl	LG_REGS + LG_REG_ESP(%rbx), %eax
+	movl	OF_TRAP(LG_REG_ESP), %eax
 	movl	%eax, -8(%rcx)
-	movl	LG_REGS + LG_REG_EIP(%rbx), %eax
+	movl	OF_TRAP(LG_REG_CS), %eax
+	movl	%eax, -16(%rcx)
+	movl	OF_TRAP(LG_REG_EIP), %eax
 	movl	%eax, -20(%rcx)
-	movl	LG_REGS + LG_REG_EFLAGS(%rbx), %eax
+	movl	OF_TRAP(LG_REG_EFLAGS), %eax
 	movl	%eax, -12(%rcx)
-	andl	$LG_EFLAGS_GUEST & ~LG_EFLAGS_TF, %eax
-	orl	$LG_EFLAGS_ALWAYS, %eax
-	subl	$20, %ecx
-	movl	LG_SYSCALL_SS(%rbx), %edx
-	pushq	%rdx
-	pushq	%rcx
-	pushq	%rax
-	movl	LG_SYSCALL_CS(%rbx), %eax
-	pushq	%rax
-	movl	LG_SYSCALL_EIP(%rbx), %eax
-	pushq	%rax
-	movl	LG_REGS + LG_REG_EAX(%rbx), %eax
-	movl	LG_REGS + LG_REG_ECX(%rbx), %ecx
-	movl	LG_REGS + LG_REG_EDX(%rbx), %edx
-	movl	LG_REGS + LG_REG_EBX(%rbx), %ebx
+	/* IF is set: it is as long as a guest runs. */
+	andl	$(LG_EFLAGS_GUEST & ~LG_EFLAGS_TF) | LG_EFLAGS_ALWAYS, %eax
+	movl	%eax, OF_STATE(LG_SYSCALL_FRAME + 16)
+	movq	OF_STATE(LG_SYSCALL_RAX), %rax
+	movq	OF_STATE(LG_SYSCALL_RCX), %rcx
+	leaq	OF_STATE(LG_SYSCALL_FRAME), %rsp
 	iretq
 .Lreflect_end:
+
+.Lsyscall_to_host:
+	movq	OF_STATE(LG_SYSCALL_RCX), %rcx
+.Lleave_with_syscall:
+	pushq	$0
+	pushq	$0x80
+	jmp	.Ltrap_in_guest
 
 	/*
 	 * A trap in here.  Below the frame: the vector at 24(%rsp), RIP at 40,
@@ -323,6 +316,11 @@ SYM_FUNC_START(lg_switch)
 	cld
 	jmp	.Lrestore_host
 
+	/*
+	 * A page fault on the guest's stack, or an NMI: leave with the system
+	 * call.  Its %rax, %rbx and %rcx are on this trap's stack, or saved.
+	 * Nobody misses %r8 and above, which the guest cannot name.
+	 */
 .Lgive_up_reflecting:
 	cmpl	$X86_TRAP_NMI, %eax
 	je	1f
@@ -331,8 +329,17 @@ SYM_FUNC_START(lg_switch)
 1:
 	btsl	%eax, LG_NOTED(%rbx)
 2:
-	leaq	LG_REGS + LG_REG_EBX(%rbx), %rsp
-	jmp	.Lleave
+	cmpq	$(.Lreflect_saved - .Lreflect), %rcx
+	popq	%rcx
+	popq	%r8
+	popq	%rax
+	jb	3f
+	movq	LG_SYSCALL_RAX(%rbx), %rax
+	movq	LG_SYSCALL_RCX(%rbx), %rcx
+3:
+	leaq	LG_REGS + LG_REG_EIP(%rbx), %rsp
+	movq	%r8, %rbx
+	jmp	.Lleave_with_syscall
 
 	.balign LG_STUB_SIZE
 SYM_INNER_LABEL(lg_stubs, SYM_L_GLOBAL)

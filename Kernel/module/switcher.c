@@ -41,9 +41,10 @@ AT(exit_vector, LG_EXIT_VECTOR);
 AT(noted, LG_NOTED);
 AT(cr2, LG_CR2);
 AT(syscall_esp, LG_SYSCALL_ESP);
-AT(syscall_ss, LG_SYSCALL_SS);
-AT(syscall_cs, LG_SYSCALL_CS);
-AT(syscall_eip, LG_SYSCALL_EIP);
+AT(syscall_rax, LG_SYSCALL_RAX);
+AT(syscall_rcx, LG_SYSCALL_RCX);
+AT(syscall_frame, LG_SYSCALL_FRAME);
+AT(syscall_frame.eflags, LG_SYSCALL_FRAME + 16);
 AT(transition_gdt, LG_TRANSITION_GDT);
 AT(tss, LG_TSS);
 AT(guest_gdt, LG_GUEST_GDT);
@@ -95,6 +96,8 @@ static void fill_idt(gate_desc *gates)
 		unsigned long stub = (unsigned long)lg_stubs +
 				     vector * LG_STUB_SIZE;
 
+		if (vector == LG_SYSCALL_VECTOR)
+			stub = (unsigned long)lg_reflect_syscall;
 		gates[vector] = (gate_desc) {
 			.offset_low = stub,
 			.offset_middle = stub >> 16,

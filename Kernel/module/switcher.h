@@ -26,13 +26,13 @@
 #define LG_NOTED		0x08c
 #define LG_CR2			0x090
 #define LG_SYSCALL_ESP		0x098
-#define LG_SYSCALL_SS		0x09c
-#define LG_SYSCALL_CS		0x0a0
-#define LG_SYSCALL_EIP		0x0a4
+#define LG_SYSCALL_RAX		0x0a0
+#define LG_SYSCALL_RCX		0x0a8
 #define LG_TRANSITION_GDT	0x0c0
 #define LG_TSS			0x140
 #define LG_GUEST_GDT		0x200
-#define LG_DF_STACK_TOP		0x500
+#define LG_DF_STACK_TOP		0x400
+#define LG_SYSCALL_FRAME	0x580	/* below: a stack for a trap at iretq */
 #define LG_REGS			0xf60
 #define LG_REGS_END		0xff0
 
@@ -141,18 +141,27 @@ struct lg_state {
 	u32 noted;
 	u64 cr2;
 	/* Where int 0x80 from user mode goes; without syscall_esp, to C. */
-	u32 syscall_esp;
-	u32 syscall_ss;
-	u32 syscall_cs;
-	u32 syscall_eip;
-	u8 pad1[LG_TRANSITION_GDT - 0xa8];
+	u32 syscall_esp, : 32;
+	u64 syscall_rax;
+	u64 syscall_rcx;
+	u8 pad1[LG_TRANSITION_GDT - 0xb0];
 	/* The host's descriptors, with its TSS not busy. */
 	u64 transition_gdt[16];
 	struct lg_tss tss;
 	u8 pad2[LG_GUEST_GDT - LG_TSS - sizeof(struct lg_tss)];
 	u64 guest_gdt[LG_GDT_ENTRIES];
-	/* The double fault stack, then the one for traps inside the Switcher. */
-	u8 stacks[LG_REGS - LG_GUEST_GDT - LG_GDT_ENTRIES * 8];
+	/* Stacks: for double faults, for traps at the iretq of a reflection. */
+	u8 low_stacks[LG_SYSCALL_FRAME - LG_GUEST_GDT - LG_GDT_ENTRIES * 8];
+	/* What iretq takes: where the handler of int 0x80 is. */
+	struct {
+		u64 eip;
+		u64 cs;
+		u64 eflags;
+		u64 esp;
+		u64 ss;
+	} syscall_frame;
+	/* The stack for traps inside the Switcher. */
+	u8 stack[LG_REGS - LG_SYSCALL_FRAME - 40];
 	struct lg_regs regs;
 	u8 pad3[16];
 };
@@ -160,7 +169,8 @@ struct lg_state {
 struct lguest;
 
 /* switcher.S */
-extern char lg_switcher_start[], lg_switcher_end[], lg_stubs[];
+extern char lg_switcher_start[], lg_switcher_end[];
+extern char lg_stubs[], lg_reflect_syscall[];
 u32 lg_switch(struct lg_state *state);
 /* replay.S */
 typedef void lg_replay_slot(void);

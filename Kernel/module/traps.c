@@ -11,6 +11,9 @@
 #include "lg.h"
 #include "trace.h"
 
+/* SS, ESP, EFLAGS, CS and EIP of the caller. */
+#define SYSCALL_FRAME_SIZE	20
+
 /* So many faults at one place, and nothing between them: it never ends. */
 #define SAME_FAULTS_MAX		64
 
@@ -67,9 +70,10 @@ void lg_update_syscall(struct lguest *lg)
 	    !lg_stack_selector_ok(gdt, lg->kernel_ss, 1) ||
 	    !lg_descriptor_flat(gdt[lg->kernel_ss >> 3]))
 		return;
-	state->syscall_ss = lg->kernel_ss;
-	state->syscall_cs = LG_GUEST_CS;
-	state->syscall_eip = lg_gate_offset(gate);
+	state->syscall_frame.eip = lg_gate_offset(gate);
+	state->syscall_frame.cs = LG_GUEST_CS;
+	state->syscall_frame.esp = lg->kernel_esp - SYSCALL_FRAME_SIZE;
+	state->syscall_frame.ss = lg->kernel_ss;
 	state->syscall_esp = lg->kernel_esp;
 }
 
