@@ -39,19 +39,6 @@ enum {
 #define DATA_TAIL		1376
 #define DATA_TAIL_WORDS		5
 
-u32 lg_data_read(struct lguest *lg, u32 offset)
-{
-	u32 value;
-
-	return lg_read_phys(lg, lg->data.gpa + offset, &value, sizeof(value)) ?
-	       value : 0;
-}
-
-void lg_data_write(struct lguest *lg, u32 offset, u32 value)
-{
-	lg_write_phys(lg, lg->data.gpa + offset, &value, sizeof(value));
-}
-
 static void shutdown(struct lguest *lg, u32 gpa, u32 reason)
 {
 	u64 end = (u64)lg->pfn_limit << PAGE_SHIFT;
@@ -101,10 +88,14 @@ static void init(struct lguest *lg, u32 gpa)
 		lg_kill(lg, "bad syscall vector");
 		return;
 	}
-	lg->data.gpa = gpa;
+	lg->data.words = lg_map_phys(lg, gpa, DATA_TAIL + length);
+	if (!lg->data.words) {
+		lg_kill(lg, "out of memory mapping lguest_data");
+		return;
+	}
 	lg->data.noirq_start = word[0];
 	lg->data.noirq_end = word[1];
-	lg->ring.data = gpa;
+	lg->ring.slots = lg->data.words + LG_RING_OFFSET;
 	lg->ring.next = 0;
 
 	lg_data_write(lg, LG_DATA_RESERVE_MEM, LG_RESERVED_TOP);
@@ -134,7 +125,7 @@ static void do_call(struct lguest *lg, const struct lg_call *call)
 	if (call->number < ARRAY_SIZE(lg->counters.hypercalls_by_number))
 		lg->counters.hypercalls_by_number[call->number]++;
 
-	if (!lg->data.gpa && call->number != HCALL_LGUEST_INIT) {
+	if (!lg->data.words && call->number != HCALL_LGUEST_INIT) {
 		lg_kill(lg, "hypercall %u before INIT", call->number);
 		return;
 	}
@@ -145,7 +136,7 @@ static void do_call(struct lguest *lg, const struct lg_call *call)
 		/* To have trapped is all that they are for. */
 		break;
 	case HCALL_LGUEST_INIT:
-		if (lg->data.gpa)
+		if (lg->data.words)
 			lg_kill(lg, "already have lguest_data");
 		else
 			init(lg, args[0]);
@@ -220,10 +211,8 @@ void lg_do_hypercalls(struct lguest *lg)
 		.args = { regs->ebx, regs->ecx, regs->edx, regs->esi },
 	};
 
-	if (lg->data.gpa) {
-		if (!lg_ring_run(lg, &lg->ring, do_ring_call))
-			lg_kill(lg, "bad guest page %#x",
-				lg->ring.data >> PAGE_SHIFT);
+	if (lg->data.words) {
+		lg_ring_run(lg, &lg->ring, do_ring_call);
 		if (lg->dead || lg->notify)
 			return;
 	}

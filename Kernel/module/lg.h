@@ -4,6 +4,7 @@
 #define LG_H
 
 #include <linux/atomic.h>
+#include <linux/compiler.h>
 #include <linux/hrtimer.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
@@ -68,7 +69,7 @@ struct lg_shadow {
 
 /* Where things are in lguest_data, which differs between Linux's releases. */
 struct lg_data {
-	u32 gpa;		/* 0 until LGUEST_INIT */
+	void *words;		/* NULL until LGUEST_INIT */
 	u32 noirq_start;
 	u32 noirq_end;
 	u32 kernel_address;
@@ -155,6 +156,7 @@ int lg_memory_init(struct lguest *lg, unsigned long base,
 		   unsigned long pfn_limit);
 void lg_memory_exit(struct lguest *lg);
 void *lg_page(struct lguest *lg, u32 pfn);
+void *lg_map_phys(struct lguest *lg, u32 gpa, u32 len);
 bool lg_read_virt(struct lguest *lg, u32 vaddr, void *buf, u32 len);
 bool lg_write_virt(struct lguest *lg, u32 vaddr, const void *buf, u32 len);
 bool lg_patch_virt(struct lguest *lg, u32 vaddr, const void *buf, u32 len);
@@ -194,8 +196,6 @@ void lg_handle_trap(struct lguest *lg, u32 vector);
 
 /* hypercalls.c */
 void lg_do_hypercalls(struct lguest *lg);
-u32 lg_data_read(struct lguest *lg, u32 offset);
-void lg_data_write(struct lguest *lg, u32 offset, u32 value);
 
 /* clock.c */
 void lg_clock_init(struct lguest *lg);
@@ -218,6 +218,16 @@ void lg_notify_exit(struct lguest *lg);
 #define LG_DATA_IRQ_PENDING	20
 #define LG_DATA_RESERVE_MEM	1368
 #define LG_DATA_TSC_KHZ		1372
+
+static inline u32 lg_data_read(const struct lguest *lg, u32 offset)
+{
+	return READ_ONCE(*(u32 *)(lg->data.words + offset));
+}
+
+static inline void lg_data_write(struct lguest *lg, u32 offset, u32 value)
+{
+	WRITE_ONCE(*(u32 *)(lg->data.words + offset), value);
+}
 
 #define LG_EFLAGS_IF		0x200
 

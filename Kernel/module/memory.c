@@ -42,6 +42,9 @@ void lg_memory_exit(struct lguest *lg)
 
 	if (!lg->pages)
 		return;
+	if (lg->data.words)
+		vunmap((void *)((unsigned long)lg->data.words & PAGE_MASK));
+	lg->data.words = NULL;
 	for (pfn = 0; pfn < lg->pfn_limit; pfn++) {
 		if (lg->pages[pfn])
 			unpin_user_pages_dirty_lock(&lg->pages[pfn], 1, true);
@@ -92,9 +95,60 @@ void *lg_page(struct lguest *lg, u32 pfn)
 	return page_address(page);
 }
 
+/*
+ * Guest memory at consecutive addresses of the kernel, for as long as the
+ * guest lives.  There is one such piece: its lguest_data.
+ */
+void *lg_map_phys(struct lguest *lg, u32 gpa, u32 len)
+{
+	u32 first = gpa >> PAGE_SHIFT;
+	u32 last = ((u64)gpa + len - 1) >> PAGE_SHIFT;
+	void *map;
+	u32 pfn;
+
+	for (pfn = first; pfn <= last; pfn++)
+		if (!lg_page(lg, pfn))
+			return NULL;
+	map = vmap(&lg->pages[first], last - first + 1, VM_MAP, PAGE_KERNEL);
+	return map ? map + offset_in_page(gpa) : NULL;
+}
+
+/*
+ * Entries of page tables, words of a stack: most of what is read or written
+ * is small, and in a page that is pinned.
+ */
+static bool copy_small(struct lguest *lg, u32 gpa, void *buf, u32 len,
+		       bool write)
+{
+	u32 pfn = gpa >> PAGE_SHIFT;
+	void *at;
+
+	if (pfn >= lg->pfn_limit || !lg->pages[pfn] ||
+	    offset_in_page(gpa) + len > PAGE_SIZE)
+		return false;
+	at = page_address(lg->pages[pfn]) + offset_in_page(gpa);
+	if (len == sizeof(u32)) {
+		if (write)
+			WRITE_ONCE(*(u32 *)at, *(u32 *)buf);
+		else
+			*(u32 *)buf = READ_ONCE(*(u32 *)at);
+		return true;
+	}
+	if (len == sizeof(u64)) {
+		if (write)
+			WRITE_ONCE(*(u64 *)at, *(u64 *)buf);
+		else
+			*(u64 *)buf = READ_ONCE(*(u64 *)at);
+		return true;
+	}
+	return false;
+}
+
 static bool copy_phys(struct lguest *lg, u32 gpa, void *buf, u32 len,
 		      bool write)
 {
+	if (copy_small(lg, gpa, buf, len, write))
+		return true;
 	if ((u64)gpa + len > (u64)lg->pfn_limit << PAGE_SHIFT)
 		return false;
 

@@ -11,35 +11,26 @@
 /*
  * Does what the guest has left, at most one round of the ring.  call tells
  * whether to go on: not after the guest's death, nor when the launcher has to
- * see something first.  False when lguest_data is not in the guest's memory.
+ * see something first.
  */
-bool lg_ring_run(struct lguest *lg, struct lg_ring *ring,
+void lg_ring_run(struct lguest *lg, struct lg_ring *ring,
 		 bool (*call)(struct lguest *lg, const struct lg_call *call))
 {
-	static const u8 done = SLOT_DONE;
-	u8 status[LG_RING_SLOTS];
-	u32 i;
-
-	if (!lg_read_phys(lg, ring->data + LG_RING_STATUS, status,
-			  sizeof(status)))
-		return false;
+	u32 i, arg;
 
 	for (i = 0; i < LG_RING_SLOTS; i++) {
 		u32 slot = ring->next;
 		struct lg_call copy;
 
-		if (status[slot] == SLOT_DONE)
+		if (ring->slots->status[slot] == SLOT_DONE)
 			break;
-		if (!lg_read_phys(lg, ring->data + LG_RING_CALLS +
-				  slot * sizeof(copy), &copy, sizeof(copy)))
-			return false;
+		copy.number = ring->slots->calls[slot].number;
+		for (arg = 0; arg < ARRAY_SIZE(copy.args); arg++)
+			copy.args[arg] = ring->slots->calls[slot].args[arg];
 		/* The slot is the guest's again before the call is done. */
-		if (!lg_write_phys(lg, ring->data + LG_RING_STATUS + slot,
-				   &done, sizeof(done)))
-			return false;
+		ring->slots->status[slot] = SLOT_DONE;
 		ring->next = (slot + 1) % LG_RING_SLOTS;
 		if (!call(lg, &copy))
 			break;
 	}
-	return true;
 }

@@ -79,7 +79,7 @@ void lg_update_syscall(struct lguest *lg)
 
 static bool interrupts_enabled(struct lguest *lg)
 {
-	return lg->data.gpa &&
+	return lg->data.words &&
 	       (lg_data_read(lg, LG_DATA_IRQ_ENABLED) & LG_EFLAGS_IF);
 }
 
@@ -115,7 +115,7 @@ bool lg_reflect(struct lguest *lg, u32 vector, u32 error)
 	regs->cs = LG_GUEST_CS;
 	regs->eip = lg_gate_offset(gate);
 	regs->eflags &= ~LG_EFLAGS_TF;
-	if (lg_gate_is_interrupt(gate) && lg->data.gpa)
+	if (lg_gate_is_interrupt(gate) && lg->data.words)
 		lg_data_write(lg, LG_DATA_IRQ_ENABLED, 0);
 	return true;
 }
@@ -124,7 +124,7 @@ static unsigned long unblocked_irqs(struct lguest *lg)
 {
 	unsigned long irqs = READ_ONCE(lg->irqs);
 
-	if (!irqs || !lg->data.gpa)
+	if (!irqs || !lg->data.words)
 		return 0;
 	return irqs & ~(unsigned long)lg_data_read(lg, LG_DATA_BLOCKED);
 }
@@ -282,7 +282,7 @@ static void page_fault(struct lguest *lg)
 	if (lg->tables.paging != LG_PAGING_PAE)
 		error &= ~LG_ACCESS_FETCH;
 	lg->counters.faults_reflected++;
-	if (lg->data.gpa)
+	if (lg->data.words)
 		lg_data_write(lg, LG_DATA_CR2, cr2);
 	if (!lg_reflect(lg, X86_TRAP_PF, error))
 		lg_kill(lg, "unhandled trap %u at %#x (%#llx)", X86_TRAP_PF,
