@@ -4,7 +4,7 @@
 #include "bus.h"
 
 #define FEATURE_BARRIER (1 << 0)
-#define PATIENCE 5000
+#define PATIENCE 4000
 
 static struct virtqueue queue;
 static uint64_t sectors;

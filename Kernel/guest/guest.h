@@ -92,7 +92,7 @@ void timer_handle(interrupt_handler *handler);
 /* One timer interrupt in so many nanoseconds; 0 stops it. */
 void timer_arm(uint32_t nanoseconds);
 void sleep_milliseconds(uint32_t milliseconds);
-/* Sleeps until the condition holds; false when that takes longer. */
+/* Sleeps until the condition holds; false when that takes longer. At most four seconds. */
 bool wait_until(bool (*condition)(void *), void *context, uint32_t milliseconds);
 
 /* user.c */

@@ -3,7 +3,7 @@
 #include "rng.h"
 #include "bus.h"
 
-#define PATIENCE 5000
+#define PATIENCE 4000
 
 static struct virtqueue queue;
 

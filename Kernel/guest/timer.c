@@ -60,15 +60,26 @@ void timer_handle(interrupt_handler *handler)
 	interrupt_handle(TIMER_IRQ, handler ? handler : tick, NULL);
 }
 
-void timer_init(void)
+/* Cycles against the wall time, which the host writes when it delivers an interrupt. */
+static uint32_t measure_cycles(void)
 {
 	uint64_t start;
+	uint32_t seconds, nanoseconds;
 
+	sleep_milliseconds(1);
+	start = cycles();
+	seconds = lguest_data.seconds;
+	nanoseconds = lguest_data.nanoseconds;
+	sleep_milliseconds(20);
+	nanoseconds = (lguest_data.seconds - seconds) * 1000000000 + lguest_data.nanoseconds -
+		      nanoseconds;
+	return divide((cycles() - start) * 1000000, nanoseconds);
+}
+
+void timer_init(void)
+{
 	timer_handle(NULL);
 	cycles_per_millisecond = lguest_data.tsc_khz;
-	if (!cycles_per_millisecond) {
-		start = cycles();
-		sleep_milliseconds(20);
-		cycles_per_millisecond = divide(cycles() - start, 20);
-	}
+	if (!cycles_per_millisecond)
+		cycles_per_millisecond = measure_cycles();
 }

@@ -26,7 +26,7 @@ COMPLAINTS = re.compile(
   r"|general protection fault|double fault|stack segment:|invalid opcode:|unable to handle"
   r"|Bad page|bad page state|refcount_t|UBSAN|KASAN|list_(add|del) corruption"
   r"|scheduling while atomic|sleeping function|Call Trace|unchecked MSR|Spurious LAPIC"
-  r"|do_IRQ: .* No irq handler|hrtimer: interrupt took|Fixing recursive fault"
+  r"|do_IRQ: .* No irq handler|Fixing recursive fault"
 )
 
 _ACCEL = "tcg,thread=multi"

@@ -21,6 +21,7 @@ struct raw {
 	int fd;
 	uint8_t *memory;
 	uint32_t at; /* where the next fragment goes */
+	int other;   /* a file that a test works with */
 };
 
 /* Memory with boot parameters and a sound lguest_data; /dev/lguest open, not initialised. */

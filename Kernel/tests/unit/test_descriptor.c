@@ -48,10 +48,12 @@ static void test_any(void)
 		wrong += !(high & 0x8000) || !(high & 0x1000) || !(high & 0x6000) ||
 			 !(high & 0x100) || (high & 0x200000) ||
 			 ((high & 0x800) && (high & 0x400)) || (u32)out != low ||
-			 ((high ^ in) & ~(0x6000u | 0x100 | 0x200000));
+			 (!(high & 0x800) && !(high & 0x400000)) ||
+			 ((high ^ in) & ~(0x6000u | 0x100 | 0x200000 | 0x400000));
 	}
 	check(kept > 100000, "many random descriptors pass");
 	check_all(wrong, "those that pass are present, of ring 1 to 3, 32-bit, not conforming");
+	check(filtered(0x008f9300 | RING(1)) == (DATA | RING(1)), "a stack has 32 bits");
 }
 
 static void test_entries(void)
