@@ -7,6 +7,7 @@
 #include <linux/cc_platform.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 #include <asm/cpufeature.h>
 #include <asm/processor.h>
 
@@ -66,6 +67,8 @@ static int __init lg_init(void)
 static void __exit lg_exit(void)
 {
 	misc_deregister(&lg_device);
+	/* What the last guests have left to RCU is code of this module's. */
+	rcu_barrier();
 	lg_switcher_exit();
 }
 

@@ -3,7 +3,8 @@
  * Which eventfd a notify of which guest-physical address signals.
  *
  * The table is replaced as a whole by the launcher, and read under RCU by the
- * vCPU, which never waits for the launcher.
+ * vCPU.  Neither waits for the other: an old table goes, and with it the
+ * eventfd that the new one has not, when nobody can be reading it any more.
  */
 #include <linux/eventfd.h>
 #include <linux/overflow.h>
@@ -22,6 +23,8 @@ struct lg_notify_entry {
 };
 
 struct lg_notify_table {
+	struct rcu_head rcu;
+	struct eventfd_ctx *removed;
 	unsigned int count;
 	struct lg_notify_entry entries[];
 };
@@ -37,8 +40,7 @@ static void signal_event(struct eventfd_ctx *event)
 
 /* A copy of the table without the address, with room for one more entry. */
 static struct lg_notify_table *copy_without(const struct lg_notify_table *old,
-					    unsigned long address,
-					    struct eventfd_ctx **removed)
+					    unsigned long address)
 {
 	unsigned int count = old ? old->count : 0;
 	struct lg_notify_table *table;
@@ -48,21 +50,39 @@ static struct lg_notify_table *copy_without(const struct lg_notify_table *old,
 			GFP_KERNEL_ACCOUNT);
 	if (!table)
 		return NULL;
-	for (i = 0; i < count; i++) {
-		if (old->entries[i].address == address)
-			*removed = old->entries[i].event;
-		else
+	for (i = 0; i < count; i++)
+		if (old->entries[i].address != address)
 			table->entries[table->count++] = old->entries[i];
-	}
 	return table;
+}
+
+static struct eventfd_ctx *find(const struct lg_notify_table *table,
+				unsigned long address)
+{
+	unsigned int i;
+
+	for (i = 0; table && i < table->count; i++)
+		if (table->entries[i].address == address)
+			return table->entries[i].event;
+	return NULL;
+}
+
+static void free_old(struct rcu_head *head)
+{
+	struct lg_notify_table *old =
+		container_of(head, struct lg_notify_table, rcu);
+
+	if (old->removed)
+		eventfd_ctx_put(old->removed);
+	kfree(old);
 }
 
 /* Called with the guest's lock held; fd -1 removes. */
 int lg_notify_set(struct lguest *lg, unsigned long address, int fd)
 {
 	struct lg_notify_table *old, *table;
-	struct eventfd_ctx *removed = NULL;
-	struct eventfd_ctx *event = NULL;
+	struct eventfd_ctx *removed, *event = NULL;
+	int err = 0;
 
 	if (!address || address > U32_MAX)
 		return -EINVAL;
@@ -74,20 +94,19 @@ int lg_notify_set(struct lguest *lg, unsigned long address, int fd)
 
 	old = rcu_dereference_protected(lg->notifies,
 					lockdep_is_held(&lg->lock));
-	table = copy_without(old, address, &removed);
-	if (!table) {
+	removed = find(old, address);
+	table = copy_without(old, address);
+	if (!table)
+		err = -ENOMEM;
+	else if (event && table->count == LG_NOTIFIES_MAX)
+		err = -ENOSPC;
+	else if (!event && !removed)
+		err = -ENOENT;
+	if (err) {
 		if (event)
 			eventfd_ctx_put(event);
-		return -ENOMEM;
-	}
-	if (event && table->count == LG_NOTIFIES_MAX) {
-		eventfd_ctx_put(event);
 		kfree(table);
-		return -ENOSPC;
-	}
-	if (!event && !removed) {
-		kfree(table);
-		return -ENOENT;
+		return err;
 	}
 	if (event) {
 		table->entries[table->count].address = address;
@@ -95,32 +114,23 @@ int lg_notify_set(struct lguest *lg, unsigned long address, int fd)
 	}
 	rcu_assign_pointer(lg->notifies, table);
 	if (old) {
-		synchronize_rcu();
-		kfree(old);
+		old->removed = removed;
+		call_rcu(&old->rcu, free_old);
 	}
-	if (removed)
-		eventfd_ctx_put(removed);
 	return 0;
 }
 
 /* False when the launcher has to see this one itself. */
 bool lg_notify_send(struct lguest *lg, u32 address)
 {
-	const struct lg_notify_table *table;
-	bool found = false;
-	unsigned int i;
+	struct eventfd_ctx *event;
 
 	rcu_read_lock();
-	table = rcu_dereference(lg->notifies);
-	for (i = 0; table && i < table->count; i++) {
-		if (table->entries[i].address == address) {
-			signal_event(table->entries[i].event);
-			found = true;
-			break;
-		}
-	}
+	event = find(rcu_dereference(lg->notifies), address);
+	if (event)
+		signal_event(event);
 	rcu_read_unlock();
-	return found;
+	return event;
 }
 
 /* The last user of the guest is gone: nobody reads the table any more. */

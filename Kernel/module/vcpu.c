@@ -3,6 +3,7 @@
  * The virtual CPU: what a read() of /dev/lguest does.  Enter the guest, handle
  * why it left, and again, until there is something for the launcher.
  */
+#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/smp.h>
 #include <linux/uaccess.h>
@@ -73,6 +74,12 @@ static void replay_exit(struct lguest *lg, u32 vector)
 		replay(X86_TRAP_MC);
 	if (is_external(vector)) {
 		lg->counters.host_interrupts++;
+		/*
+		 * The tick finds the kernel running, and cannot tell that
+		 * nothing in it holds RCU; nor would a guest that spins ever
+		 * leave but for such interrupts.
+		 */
+		rcu_note_context_switch(false);
 		replay(vector);
 	}
 }
