@@ -38,6 +38,7 @@ static void tear_down(struct lguest *lg)
 	lg_shadow_exit(lg);
 	lg_state_destroy(lg);
 	lg_memory_exit(lg);
+	memset(&lg->counters, 0, sizeof(lg->counters));
 }
 
 static int lg_release(struct inode *inode, struct file *file)

@@ -33,6 +33,9 @@
 
 #include "switcher.h"
 
+/* So many returns a CPU predicts at most. */
+#define RSB_DEPTH	32
+
 	.section .text.switcher, "ax", @progbits
 	.balign PAGE_SIZE
 
@@ -187,19 +190,13 @@ SYM_FUNC_START(lg_switch)
 1:
 	testl	$LG_STUFF_RSB, LG_FLAGS(%rbx)
 	jz	3f
-	movl	$16, %ecx
+	.rept	RSB_DEPTH
+	ANNOTATE_INTRA_FUNCTION_CALL
+	call	2f
+	int3
 2:
-	ANNOTATE_INTRA_FUNCTION_CALL
-	call	4f
-	int3
-4:
-	ANNOTATE_INTRA_FUNCTION_CALL
-	call	5f
-	int3
-5:
-	addq	$16, %rsp
-	decl	%ecx
-	jnz	2b
+	.endr
+	addq	$RSB_DEPTH * 8, %rsp
 	lfence
 3:
 	movl	LG_EXIT_VECTOR(%rbx), %eax
@@ -347,6 +344,8 @@ SYM_INNER_LABEL(lg_stubs, SYM_L_GLOBAL)
 	vector = 0
 	.rept 256
 	.balign LG_STUB_SIZE
+	/* On the host's side of the border it may look for these. */
+	endbr64
 	has_error = 0
 	.irp with_error, X86_TRAP_DF, X86_TRAP_TS, X86_TRAP_NP, X86_TRAP_SS, \
 		X86_TRAP_GP, X86_TRAP_PF, X86_TRAP_AC, X86_TRAP_CP, \
