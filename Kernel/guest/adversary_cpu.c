@@ -173,12 +173,30 @@ static void data_gone(void)
 	hypercall(HCALL_SEND_INTERRUPTS, 0, 0, 0, 0);
 }
 
+static void breakpoint(void *argument)
+{
+	(void)argument;
+	asm volatile("int3");
+}
+
+static uint32_t stack_pointer(void)
+{
+	uint32_t value;
+
+	asm volatile("movl %%esp, %0" : "=r"(value));
+	return value;
+}
+
 /* The stack segment is loaded again on each return: one of 16 bits, then one that is read-only. */
 static void stack_16_bits(void)
 {
+	uint32_t before;
+
 	descriptor_load(KERNEL_DS >> 3, 0x0000ffff, 0x008fb300);
 	hypercall(HCALL_SEND_INTERRUPTS, 0, 0, 0, 0);
-	asm volatile("int3");
+	before = stack_pointer();
+	if (!probe(breakpoint, NULL) || stack_pointer() != before)
+		broke_out("a stack of 16 bits");
 }
 
 static void stack_read_only_segment(void)
