@@ -31,6 +31,8 @@
 
 /* Cached top levels.  Linux's guests expect at least four. */
 #define LG_ROOTS		16
+/* Tables that a guest keeps although it does not use them. */
+#define LG_SPARES_MAX		32
 /* The low 4 GiB: this many entries of the table that maps 1 GiB each. */
 #define LG_SLOTS		4
 
@@ -58,8 +60,12 @@ struct lg_shadow {
 	u32 shared_slot;
 	u64 *shared[LG_SLOTS];
 	struct list_head shared_tables;
+	u32 shared_directory[LG_SLOTS];	/* as in a root */
 	/* All pages of tables, those above 4 GiB included. */
 	u32 pages;
+	/* Those that are not in use, on top of the others. */
+	struct list_head spares;
+	u32 spare_count;
 	/* The top-level page whose upper part maps the Switcher. */
 	u64 *high;
 	int levels;		/* of the host's page tables, and so of these */
@@ -73,6 +79,16 @@ struct lg_data {
 	u32 noirq_start;
 	u32 noirq_end;
 	u32 kernel_address;
+};
+
+/* The selectors of an entry. */
+struct lg_selectors {
+	u32 cs;			/* 0 is never a good one */
+	u32 ss;
+	u32 ds;
+	u32 es;
+	u32 fs;
+	u32 gs;
 };
 
 struct lguest {
@@ -114,6 +130,7 @@ struct lguest {
 	u32 boot_table;		/* the first of the tables that it maps with */
 	u32 boot_tables;	/* how many there are */
 
+	struct lg_selectors checked;	/* against the GDT as it is */
 	struct lg_gate idt[LG_IDT_ENTRIES];
 	u32 kernel_ss;
 	u32 kernel_esp;

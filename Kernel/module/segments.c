@@ -29,6 +29,15 @@ void lg_segments_init(struct lguest *lg)
 	gdt[LG_GUEST_DS >> 3] = GUEST_DATA;
 }
 
+static void set_descriptor(struct lguest *lg, u32 index, u64 descriptor)
+{
+	if (lg->state->guest_gdt[index] == descriptor)
+		return;
+	lg->state->guest_gdt[index] = descriptor;
+	/* No selector has been checked against this one. */
+	lg->checked.cs = 0;
+}
+
 void lg_load_gdt_entry(struct lguest *lg, u32 index, u32 low, u32 high)
 {
 	if (index >= LG_GDT_ENTRIES) {
@@ -38,7 +47,7 @@ void lg_load_gdt_entry(struct lguest *lg, u32 index, u32 low, u32 high)
 	/* Linux loads a TSS, and zeros for the rest of what is not its own. */
 	if (!lg_descriptor_settable(index))
 		return;
-	lg->state->guest_gdt[index] = lg_descriptor_filter(low, high);
+	set_descriptor(lg, index, lg_descriptor_filter(low, high));
 	lg_update_syscall(lg);
 }
 
@@ -52,14 +61,23 @@ void lg_load_tls(struct lguest *lg, u32 gpa)
 		return;
 	}
 	for (i = 0; i < TLS_COUNT; i++)
-		lg->state->guest_gdt[TLS_FIRST + i] =
-			lg_descriptor_filter(tls[i][0], tls[i][1]);
+		set_descriptor(lg, TLS_FIRST + i,
+			       lg_descriptor_filter(tls[i][0], tls[i][1]));
 }
 
 static u32 checked_selector(struct lguest *lg, u32 selector)
 {
 	return lg_data_selector_ok(lg->state->guest_gdt, selector) ?
 	       selector : 0;
+}
+
+/* Most entries are with the selectors of the last one. */
+static bool checked_before(const struct lg_selectors *checked,
+			   const struct lg_regs *regs)
+{
+	return !((checked->cs ^ regs->cs) | (checked->ss ^ regs->ss) |
+		 (checked->ds ^ regs->ds) | (checked->es ^ regs->es) |
+		 (checked->fs ^ regs->fs) | (checked->gs ^ regs->gs));
 }
 
 /*
@@ -72,13 +90,22 @@ void lg_segments_check(struct lguest *lg)
 	const u64 *gdt = lg->state->guest_gdt;
 	struct lg_regs *regs = lg_regs(lg);
 
+	regs->eflags = (regs->eflags & LG_EFLAGS_GUEST) | LG_EFLAGS_ALWAYS;
+	if (checked_before(&lg->checked, regs))
+		return;
 	regs->ds = checked_selector(lg, regs->ds);
 	regs->es = checked_selector(lg, regs->es);
 	regs->fs = checked_selector(lg, regs->fs);
 	regs->gs = checked_selector(lg, regs->gs);
-	regs->eflags = (regs->eflags & LG_EFLAGS_GUEST) | LG_EFLAGS_ALWAYS;
-	if (!lg_code_selector_ok(gdt, regs->cs))
+	if (!lg_code_selector_ok(gdt, regs->cs)) {
 		lg_kill(lg, "bad code segment %#x", regs->cs);
-	else if (!lg_stack_selector_ok(gdt, regs->ss, regs->cs & 3))
+		return;
+	}
+	if (!lg_stack_selector_ok(gdt, regs->ss, regs->cs & 3)) {
 		lg_kill(lg, "bad stack segment %#x", regs->ss);
+		return;
+	}
+	lg->checked = (struct lg_selectors){
+		regs->cs, regs->ss, regs->ds, regs->es, regs->fs, regs->gs,
+	};
 }

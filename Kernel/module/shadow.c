@@ -35,10 +35,31 @@ static u64 *child(u64 entry)
 	return __va(entry & SHADOW_ADDRESS);
 }
 
+/*
+ * Tables come and go with the guest's processes, so a few that are not in use
+ * are kept at hand.
+ */
+static u64 *take_spare(struct lguest *lg)
+{
+	struct page *page;
+	u64 *table;
+
+	page = list_first_entry_or_null(&lg->shadow.spares, struct page, lru);
+	if (!page)
+		return NULL;
+	list_del(&page->lru);
+	lg->shadow.spare_count--;
+	table = page_address(page);
+	memset64(table, 0, PAGE_SIZE / sizeof(*table));
+	return table;
+}
+
 static u64 *alloc_table(struct lguest *lg)
 {
-	u64 *table = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	u64 *table = take_spare(lg);
 
+	if (!table)
+		table = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (table) {
 		lg->shadow.pages++;
 		lg->counters.tables = lg->shadow.pages;
@@ -48,9 +69,24 @@ static u64 *alloc_table(struct lguest *lg)
 
 static void free_table(struct lguest *lg, u64 *table)
 {
-	free_page((unsigned long)table);
+	if (lg->shadow.spare_count < LG_SPARES_MAX) {
+		list_add(&virt_to_page(table)->lru, &lg->shadow.spares);
+		lg->shadow.spare_count++;
+	} else {
+		free_page((unsigned long)table);
+	}
 	lg->shadow.pages--;
 	lg->counters.tables = lg->shadow.pages;
+}
+
+static void free_spares(struct lguest *lg)
+{
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, &lg->shadow.spares, lru)
+		free_page((unsigned long)page_address(page));
+	INIT_LIST_HEAD(&lg->shadow.spares);
+	lg->shadow.spare_count = 0;
 }
 
 /*
@@ -131,6 +167,13 @@ static void alloc_directory(struct lguest *lg, struct lg_root *root, u32 slot)
 			link_shared(lg, &lg->shadow.roots[i]);
 }
 
+/* The list of the pages of entries that a slot of a root is made of. */
+static struct list_head *tables_of(struct lguest *lg, struct lg_root *root,
+				   u32 slot)
+{
+	return is_shared(lg, slot) ? &lg->shadow.shared_tables : &root->tables;
+}
+
 /* The shadow entry of an address; NULL if it has none and none is made. */
 static u64 *leaf_entry(struct lguest *lg, struct lg_root *root, u32 vaddr,
 		       bool make)
@@ -145,9 +188,7 @@ static u64 *leaf_entry(struct lguest *lg, struct lg_root *root, u32 vaddr,
 
 	entry = directory_entry(child(root->slots[slot]), vaddr);
 	if (!*entry && make)
-		alloc_leaf_table(lg, is_shared(lg, slot) ?
-				 &lg->shadow.shared_tables : &root->tables,
-				 entry);
+		alloc_leaf_table(lg, tables_of(lg, root, slot), entry);
 	if (!*entry)
 		return NULL;
 	table = child(*entry);
@@ -167,12 +208,25 @@ static void drop_directory_entry(struct lguest *lg, struct lg_root *root,
 		free_leaf_table(lg, child(*entry));
 }
 
+/* The guest's page directory whose shadow a slot of a root is. */
+static u32 *guest_directory(struct lguest *lg, struct lg_root *root, u32 slot)
+{
+	return is_shared(lg, slot) ? &lg->shadow.shared_directory[slot] :
+				     &root->directory[slot];
+}
+
 static void drop_slot(struct lguest *lg, struct lg_root *root, u32 slot)
 {
-	u32 i;
+	struct page *page, *next;
+	u64 *directory;
 
-	for (i = 0; i < 512; i++)
-		drop_directory_entry(lg, root, slot << 30 | i << 21);
+	*guest_directory(lg, root, slot) = 0;
+	if (!root->slots[slot])
+		return;
+	directory = child(root->slots[slot]);
+	list_for_each_entry_safe(page, next, tables_of(lg, root, slot), lru)
+		if ((page_private(page) & PAGE_MASK) == (unsigned long)directory)
+			free_leaf_table(lg, page_address(page));
 }
 
 static void drop_user(struct lguest *lg, struct lg_root *root)
@@ -195,6 +249,8 @@ void lg_shadow_flush_all(struct lguest *lg)
 	for (i = 0; i < LG_ROOTS; i++)
 		drop_user(lg, &lg->shadow.roots[i]);
 	free_leaf_tables(lg, &lg->shadow.shared_tables);
+	memset(lg->shadow.shared_directory, 0,
+	       sizeof(lg->shadow.shared_directory));
 	lg->shadow.pin_stack = true;
 }
 
@@ -337,6 +393,7 @@ static void fill(struct lguest *lg, struct lg_root *root, u32 vaddr,
 		 const struct lg_walk *walk)
 {
 	u32 slot = slot_of(vaddr);
+	u32 *directory;
 	u64 *entry;
 
 	if (vaddr >= -LG_RESERVED_TOP) {
@@ -348,10 +405,11 @@ static void fill(struct lguest *lg, struct lg_root *root, u32 vaddr,
 		return;
 	}
 	make_room(lg);
-	if (!is_shared(lg, slot) && root->directory[slot] != walk->table) {
-		if (root->directory[slot])
+	directory = guest_directory(lg, root, slot);
+	if (*directory != walk->table) {
+		if (*directory)
 			drop_slot(lg, root, slot);
-		root->directory[slot] = walk->table;
+		*directory = walk->table;
 	}
 	entry = leaf_entry(lg, root, vaddr, true);
 	if (!entry) {
@@ -489,6 +547,27 @@ void lg_shadow_set_pte(struct lguest *lg, u32 pgdir, u32 vaddr, u32 pte)
 		fill(lg, root, vaddr, &walk);
 }
 
+static void set_pdpte(struct lguest *lg, u32 pgdir, u32 index)
+{
+	struct lg_root *root;
+	u64 entry;
+
+	if (index >= LG_SLOTS)
+		return;
+	if (!is_shared(lg, index)) {
+		root = find_root(lg, pgdir);
+		if (root)
+			drop_slot(lg, root, index);
+		return;
+	}
+	/* Each new top-level table gets the kernel's directory once more. */
+	if (lg_read_phys(lg, pgdir + index * sizeof(entry), &entry,
+			 sizeof(entry)) &&
+	    (entry & PAGE_MASK) == lg->shadow.shared_directory[index])
+		return;
+	drop_slot(lg, lg->shadow.current_root, index);
+}
+
 /*
  * The guest has changed an entry of a top-level table.  An index that PAE's
  * four entries do not have tells which paging it has.
@@ -505,12 +584,7 @@ void lg_shadow_set_pgd(struct lguest *lg, u32 pgdir, u32 index)
 		return;
 	}
 	if (lg->tables.paging == LG_PAGING_PAE) {
-		if (index >= LG_SLOTS)
-			return;
-		root = is_shared(lg, index) ? lg->shadow.current_root :
-					      find_root(lg, pgdir);
-		if (root)
-			drop_slot(lg, root, index);
+		set_pdpte(lg, pgdir, index);
 		return;
 	}
 	if (index >= 1023)
@@ -527,7 +601,6 @@ void lg_shadow_set_pgd(struct lguest *lg, u32 pgdir, u32 index)
 /* The guest has changed an entry of a page directory: this is PAE. */
 void lg_shadow_set_pmd(struct lguest *lg, u32 pmd, u32 index)
 {
-	bool found = false;
 	u32 slot;
 	int i;
 
@@ -541,20 +614,15 @@ void lg_shadow_set_pmd(struct lguest *lg, u32 pmd, u32 index)
 	for (i = 0; i < LG_ROOTS; i++) {
 		struct lg_root *root = &lg->shadow.roots[i];
 
-		for (slot = 0; slot < lg->shadow.shared_slot; slot++) {
-			if (!root->live || root->directory[slot] != pmd)
-				continue;
-			drop_directory_entry(lg, root,
-					     slot << 30 | index << 21);
-			found = true;
-		}
+		for (slot = 0; slot < lg->shadow.shared_slot; slot++)
+			if (root->live && root->directory[slot] == pmd)
+				drop_directory_entry(lg, root, slot << 30 |
+						     index << 21);
 	}
-	if (found)
-		return;
-	/* Whose directories the shared part is made of is not recorded. */
 	for (slot = lg->shadow.shared_slot; slot < LG_SLOTS; slot++)
-		drop_directory_entry(lg, lg->shadow.current_root,
-				     slot << 30 | index << 21);
+		if (lg->shadow.shared_directory[slot] == pmd)
+			drop_directory_entry(lg, lg->shadow.current_root,
+					     slot << 30 | index << 21);
 }
 
 /* Maps one page of the Switcher, above 4 GiB, for all roots to come. */
@@ -594,6 +662,7 @@ int lg_shadow_init(struct lguest *lg)
 	int i, err;
 
 	INIT_LIST_HEAD(&lg->shadow.shared_tables);
+	INIT_LIST_HEAD(&lg->shadow.spares);
 	for (i = 0; i < LG_ROOTS; i++)
 		INIT_LIST_HEAD(&lg->shadow.roots[i].tables);
 	lg->shadow.shared_slot = LG_SLOTS;
@@ -623,5 +692,6 @@ void lg_shadow_exit(struct lguest *lg)
 			free_table(lg, lg->shadow.shared[slot]);
 	free_high(lg, lg->shadow.high, lg->shadow.levels);
 	lg->shadow.high = NULL;
+	free_spares(lg);
 	WARN_ON_ONCE(lg->shadow.pages);
 }
