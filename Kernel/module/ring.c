@@ -20,15 +20,16 @@ void lg_ring_run(struct lguest *lg, struct lg_ring *ring,
 
 	for (i = 0; i < LG_RING_SLOTS; i++) {
 		u32 slot = ring->next;
+		const struct lg_call *from = &ring->slots->calls[slot];
 		struct lg_call copy;
 
-		if (ring->slots->status[slot] == SLOT_DONE)
+		if (READ_ONCE(ring->slots->status[slot]) == SLOT_DONE)
 			break;
-		copy.number = ring->slots->calls[slot].number;
+		copy.number = READ_ONCE(from->number);
 		for (arg = 0; arg < ARRAY_SIZE(copy.args); arg++)
-			copy.args[arg] = ring->slots->calls[slot].args[arg];
+			copy.args[arg] = READ_ONCE(from->args[arg]);
 		/* The slot is the guest's again before the call is done. */
-		ring->slots->status[slot] = SLOT_DONE;
+		WRITE_ONCE(ring->slots->status[slot], SLOT_DONE);
 		ring->next = (slot + 1) % LG_RING_SLOTS;
 		if (!call(lg, &copy))
 			break;

@@ -21,7 +21,7 @@ struct lg_ring_slots {
 };
 
 struct lg_ring {
-	volatile struct lg_ring_slots *slots;
+	struct lg_ring_slots *slots;
 	u32 next;		/* the slot that comes next */
 };
 

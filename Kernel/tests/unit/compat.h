@@ -15,6 +15,8 @@ typedef uint64_t u64;
 typedef int32_t s32;
 
 #define BIT(n) (1ul << (n))
+#define READ_ONCE(x) (*(const volatile __typeof__(x) *)&(x))
+#define WRITE_ONCE(x, value) (*(volatile __typeof__(x) *)&(x) = (value))
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
 #endif
