@@ -6,6 +6,9 @@
  */
 #include <linux/linkage.h>
 #include <linux/objtool.h>
+#if __has_include(<linux/annotate.h>)
+#include <linux/annotate.h>
+#endif
 #include <asm/ibt.h>
 #include <asm/nospec-branch.h>
 

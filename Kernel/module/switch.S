@@ -25,6 +25,9 @@
  */
 #include <linux/linkage.h>
 #include <linux/objtool.h>
+#if __has_include(<linux/annotate.h>)	/* its macros' home since 6.18 */
+#include <linux/annotate.h>
+#endif
 #include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
 #include <asm/page_types.h>

@@ -15,7 +15,7 @@
 #include <asm/desc.h>
 #include <asm/fpu/api.h>
 #include <asm/fsgsbase.h>
-#include <asm/msr.h>
+#include <asm/msr-index.h>
 #include <asm/special_insns.h>
 #include <asm/trapnr.h>
 
@@ -73,6 +73,21 @@ static gate_desc *idt;
 static u32 border_flags;
 static u64 host_sysenter_cs;
 
+/* The kernel's own accessors have changed names and types over time. */
+static u64 read_msr(u32 msr)
+{
+	u32 low, high;
+
+	asm volatile("rdmsr" : "=a" (low), "=d" (high) : "c" (msr));
+	return (u64)high << 32 | low;
+}
+
+static void write_msr(u32 msr, u64 value)
+{
+	asm volatile("wrmsr" : : "c" (msr), "a" ((u32)value),
+		     "d" ((u32)(value >> 32)) : "memory");
+}
+
 /* Who may come by an int instruction: the hypercall's is for ring 1. */
 static u32 gate_dpl(u32 vector)
 {
@@ -128,7 +143,7 @@ static u32 needed_flags(void)
 int lg_switcher_init(void)
 {
 	border_flags = needed_flags();
-	rdmsrl(MSR_IA32_SYSENTER_CS, host_sysenter_cs);
+	host_sysenter_cs = read_msr(MSR_IA32_SYSENTER_CS);
 
 	idt_page = alloc_page(GFP_KERNEL | __GFP_ZERO);
 	if (!idt_page)
@@ -224,20 +239,14 @@ void lg_state_destroy(struct lguest *lg)
  */
 void lg_calls_shut(void)
 {
-	u64 efer;
-
-	wrmsrl(MSR_IA32_SYSENTER_CS, 0);
-	rdmsrl(MSR_EFER, efer);
-	wrmsrl(MSR_EFER, efer & ~EFER_SCE);
+	write_msr(MSR_IA32_SYSENTER_CS, 0);
+	write_msr(MSR_EFER, read_msr(MSR_EFER) & ~EFER_SCE);
 }
 
 void lg_calls_open(void)
 {
-	u64 efer;
-
-	rdmsrl(MSR_EFER, efer);
-	wrmsrl(MSR_EFER, efer | EFER_SCE);
-	wrmsrl(MSR_IA32_SYSENTER_CS, host_sysenter_cs);
+	write_msr(MSR_EFER, read_msr(MSR_EFER) | EFER_SCE);
+	write_msr(MSR_IA32_SYSENTER_CS, host_sysenter_cs);
 }
 
 /* The FPU as i386 knows it: a guest has no wider registers than these. */
@@ -275,7 +284,7 @@ static void adopt_cpu(struct lguest *lg, int cpu)
 	native_store_gdt(&gdt);
 	memcpy(state->transition_gdt, (void *)gdt.address,
 	       min_t(size_t, sizeof(state->transition_gdt), gdt.size + 1));
-	rdmsrl(MSR_GS_BASE, state->host_gs_base);
+	state->host_gs_base = read_msr(MSR_GS_BASE);
 	lg->state_cpu = cpu;
 }
 
@@ -293,10 +302,10 @@ static void save_segments(struct host_segments *segments)
 	savesegment(es, segments->es);
 	savesegment(fs, segments->fs);
 	savesegment(gs, segments->gs);
-	if (boot_cpu_has(X86_FEATURE_FSGSBASE))
+	if (cpu_feature_enabled(X86_FEATURE_FSGSBASE))
 		segments->fs_base = rdfsbase();
 	else
-		rdmsrl(MSR_FS_BASE, segments->fs_base);
+		segments->fs_base = read_msr(MSR_FS_BASE);
 }
 
 /* The Switcher has left null selectors, as a 64-bit launcher has them. */
@@ -311,14 +320,14 @@ static void restore_segments(const struct host_segments *segments)
 	if (unlikely(segments->fs))
 		loadsegment(fs, segments->fs);
 	if (unlikely(segments->gs)) {
-		rdmsrl(MSR_KERNEL_GS_BASE, user_gs_base);
+		user_gs_base = read_msr(MSR_KERNEL_GS_BASE);
 		load_gs_index(segments->gs);
-		wrmsrl(MSR_KERNEL_GS_BASE, user_gs_base);
+		write_msr(MSR_KERNEL_GS_BASE, user_gs_base);
 	}
-	if (boot_cpu_has(X86_FEATURE_FSGSBASE))
+	if (cpu_feature_enabled(X86_FEATURE_FSGSBASE))
 		wrfsbase(segments->fs_base);
 	else
-		wrmsrl(MSR_FS_BASE, segments->fs_base);
+		write_msr(MSR_FS_BASE, segments->fs_base);
 }
 
 /*
@@ -341,7 +350,7 @@ u32 lg_run_guest(struct lguest *lg)
 	if (state->host_cr4 & X86_CR4_PCIDE)
 		state->host_cr3 |= X86_CR3_PCID_NOFLUSH;
 	state->guest_cr4 = state->host_cr4 & GUEST_CR4;
-	if (boot_cpu_has(X86_FEATURE_UMIP))
+	if (cpu_feature_enabled(X86_FEATURE_UMIP))
 		state->guest_cr4 |= X86_CR4_UMIP;
 	if (!lg->shadow.smep)
 		state->guest_cr4 &= ~X86_CR4_SMEP;

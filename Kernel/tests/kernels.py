@@ -41,6 +41,12 @@ def kernel(name):
   return Kernel(name, root)
 
 
+def source(work):
+  """The package of the stable kernel's source, downloaded into that folder."""
+  apt = _Apt("stable", work)
+  return apt.download(apt.newest("linux-source", "linux-source-"))
+
+
 def _unpack(apt, root, final):
   image = apt.newest("linux-image-cloud-amd64", "linux-image-")
   headers = image.replace("linux-image-", "linux-headers-")

@@ -19,6 +19,7 @@ import time
 import places
 import build
 import kernels
+import style
 from failure import Failure
 from machine import Machine
 
@@ -120,6 +121,14 @@ def _unit():
   return int(counts[1]) if counts else 0, failures
 
 
+def _style():
+  try:
+    files, found = style.findings()
+  except (Failure, subprocess.CalledProcessError) as failure:
+    return 0, [str(failure)]
+  return (0, found) if found else (files, [])
+
+
 def _report(title, start, passed, failed):
   print(f"{title}: {passed} passed, {len(failed)} failed, {time.monotonic() - start:.0f} s")
   for failure in failed:
@@ -129,7 +138,7 @@ def _report(title, start, passed, failed):
 
 def main(arguments):
   tests = _matrix()
-  names = ["unit"] + [test.name for test in tests]
+  names = ["unit", "style"] + [test.name for test in tests]
   if arguments == ["--list"]:
     for test in tests:
       print(f"{test.name}: {test.title} (at most {test.seconds} s)")
@@ -143,6 +152,11 @@ def main(arguments):
   if not arguments or "unit" in arguments:
     good, bad = _unit()
     _report("unit tests of the module's pure files", begin, good, bad)
+    passed, failed = passed + good, failed + len(bad)
+  if not arguments or "style" in arguments:
+    start = time.monotonic()
+    good, bad = _style()
+    _report("checkpatch.pl --strict over the module", start, good, bad)
     passed, failed = passed + good, failed + len(bad)
   for test in tests:
     if arguments and test.name not in arguments:
