@@ -26,6 +26,7 @@ cat <<END
 END
 # shellcheck disable=SC2086 # words are meant
 launcher $ARGUMENTS
+reboot -f
 """
 
 
@@ -36,7 +37,9 @@ def main(arguments):
     kernel = kernels.kernel("stable")
     files = {"lguest.ko": build.module(kernel), **build.programs()}
     script = f"ARGUMENTS='{' '.join(words)}'\n{_SCRIPT}"
-    machine = Machine("demo", kernel, script, files, append="nokaslr loglevel=3", serial="mon:stdio")
+    machine = Machine(
+      "demo", kernel, script, files, cpu="max", append="loglevel=3", serial="mon:stdio"
+    )
     print("demo-lguest: booting; Ctrl-A X ends everything", flush=True)
     return machine.talk()
   except Failure as failure:
