@@ -31,9 +31,27 @@ def bed_names():
   return set(re.findall(r"^\w+: (.*) \(at most \d+ s\)$", listed.stdout, re.MULTILINE))
 
 
+def kernel_names():
+  """The checks of Kernel/: machines, adversaries, and the titles in the tests' own sources."""
+  kernel = ROOT / "Kernel"
+  listed = subprocess.run(
+    [sys.executable, kernel / "tests/run.py", "--list"], capture_output=True, text=True, check=True)
+  names = set(re.findall(r"^\w+: (.*) \(at most \d+ s\)$", listed.stdout, re.MULTILINE))
+  for line in (kernel / "tests/adversaries").read_text().splitlines():
+    if line and not line.startswith("#"):
+      names.add("adversary " + line.split()[0])
+  for file in (
+    *kernel.glob("guest/check_*.c"), *kernel.glob("tests/unit/test_*.c"),
+    kernel / "tests/host/device.c", *kernel.glob("tests/checks/*.sh"),
+    kernel / "tests/machine/lib.sh",
+  ):
+    names.update(re.findall(r'"((?:[^"\\\n]|\\.)*)"', file.read_text()))
+  return names
+
+
 def main():
   files, names = test_names()
-  names |= bed_names()
+  names |= bed_names() | kernel_names()
   rows = [line for line in (ROOT / "docs/features.md").read_text().splitlines() if line.startswith("|")]
   shown = "\n".join(row.rsplit("|", 2)[1] for row in rows)
   troubles = []

@@ -50,6 +50,22 @@ static void check_mapping(void)
 	page_free(two);
 }
 
+/* Bits that a host must not take over: global, and how the page is cached. */
+static void check_strange_bits(void)
+{
+	uint32_t *page = page_alloc();
+
+	page[0] = 6;
+	pte_set(kernel_root, PLAYGROUND, physical(page) | PTE_KERNEL | PTE_GLOBAL | 0x018);
+	check_equal(*place, 6, "a page that is global and not cached is a page");
+	*place = 7;
+	check_equal(page[0], 7, "like any other");
+	pte_set(kernel_root, PLAYGROUND, 0);
+	flush_user();
+	check_trap(read_word, (void *)place, 14, 0, "and goes like any other");
+	page_free(page);
+}
+
 static void check_accessed_dirty(void)
 {
 	volatile pte_t *entry = pte_of(kernel_root, PLAYGROUND);
@@ -156,6 +172,7 @@ void check_paging(void)
 {
 	check_faults();
 	check_mapping();
+	check_strange_bits();
 	check_accessed_dirty();
 	check_roots();
 	check_many();

@@ -56,3 +56,12 @@ insmod_and_rmmod() {
 }
 leaks "rmmod and insmod" 400 insmod_and_rmmod
 unload
+
+check "lguest.ko is loaded with room for few tables" insmod /lguest.ko max_tables=256
+for kernel in guest guest-pae; do
+  launcher --counters 16 "/$kernel" adversary=table-flood >/tmp/check.out 2>&1
+  has "$kernel: a flood of tables is survived with few shadow tables" survived
+  tables=$(awk '$2 == "tables" { print $3 }' /tmp/check.out)
+  check "$kernel: shadow tables are bounded" [ "${tables:-999}" -le 256 ]
+done
+unload

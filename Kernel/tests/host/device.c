@@ -314,6 +314,79 @@ static void memory_taken_away(void)
 	raw_free(raw);
 }
 
+static void *give_birth(void *argument)
+{
+	struct raw *raw = argument;
+	unsigned long address;
+
+	raw_initialize(raw);
+	return raw_run(raw, &address) == 8 ? raw : NULL;
+}
+
+/* The thread that ran the guest has ended: interrupts find nobody, and nobody else may run it. */
+static void orphan(void)
+{
+	struct raw *raw = raw_new();
+	unsigned long address;
+	pthread_t thread;
+	void *born;
+
+	raw_prologue(raw);
+	raw_hypercall(raw, NOTIFY, 0x5000, 0, 0, 0);
+	raw_spin(raw);
+	pthread_create(&thread, NULL, give_birth, raw);
+	pthread_join(thread, &born);
+	check(born != NULL, "a thread runs a guest and ends");
+	for (unsigned int i = 0; i < 32; i++)
+		raw_request(raw, LHREQ_IRQ, i, 0);
+	check(raw_request(raw, LHREQ_IRQ, 3, 0) == 0, "interrupts for its guest harm nobody");
+	check(gives(raw_run(raw, &address), EPERM), "and nobody else may run it");
+	raw_free(raw);
+}
+
+/* The same task, but another program in another address space: its file came through exec. */
+static void after_exec(int fd)
+{
+	unsigned long address;
+
+	_exit(read(fd, &address, sizeof(address)) == -1 && errno == EPERM ? 0 : 1);
+}
+
+static void other_program(void)
+{
+	char number[16];
+	pid_t child = fork();
+	int status;
+
+	if (!child) {
+		struct raw *raw = toucher();
+		unsigned long address;
+
+		raw_run(raw, &address);
+		snprintf(number, sizeof(number), "%d", dup(raw->fd));
+		execl("/proc/self/exe", "device-test", "after-exec", number, NULL);
+		_exit(2);
+	}
+	waitpid(child, &status, 0);
+	check(status == 0, "a guest is not run in another address space than its own");
+}
+
+/* Registers have 32 bits, wherever the launcher wants the guest to start. */
+static void wide_start(void)
+{
+	struct raw *raw = raw_new();
+	unsigned long words[] = { LHREQ_INITIALIZE, (unsigned long)raw->memory, RAW_PAGES,
+				  0xffffffff00000000 | RAW_START };
+	unsigned long address = 0;
+
+	raw_prologue(raw);
+	raw_hypercall(raw, NOTIFY, 0x5000, 0, 0, 0);
+	check(gives(write(raw->fd, words, sizeof(words)), EINVAL) ||
+		      (raw_run(raw, &address) == 8 && address == 0x5000),
+	      "a start address of 64 bits is refused or cut");
+	raw_free(raw);
+}
+
 /* Eight guests in one process, turn and turn about. */
 static void many(void)
 {
@@ -405,7 +478,8 @@ static void at_once(void)
 
 int main(int argc, char **argv)
 {
-	(void)argv;
+	if (argc == 3 && strcmp(argv[1], "after-exec") == 0)
+		after_exec(atoi(argv[2]));
 	telling = argc > 1;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	before_initialize();
@@ -415,6 +489,9 @@ int main(int argc, char **argv)
 	deaths();
 	signals();
 	memory_taken_away();
+	orphan();
+	other_program();
+	wide_start();
 	many();
 	memory_kinds();
 	at_once();
