@@ -32,6 +32,7 @@ let package = Package(
     .library(name: "VirtioRing", targets: ["VirtioRing"]),
     .library(name: "VirtioTesting", targets: ["VirtioTesting"]),
     .library(name: "Backends", targets: ["Backends", "Linux"]),
+    .library(name: "LguestTransport", targets: ["LguestTransport"]),
     .library(name: "VhostUserTransport", targets: ["VhostUserTransport"]),
     .library(name: "VhostUserTesting", targets: ["VhostUserTesting"]),
     .executable(name: "lgdev", targets: ["lgdev"]),
@@ -60,6 +61,13 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
+      name: "LguestTransport",
+      dependencies: [
+        "VirtioRing", "Backends", "Linux",
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
+    .target(
       name: "VhostUserTransport",
       dependencies: [
         "VirtioRing", "Backends", "Linux",
@@ -73,7 +81,7 @@ let package = Package(
     .executableTarget(
       name: "lgdev",
       dependencies: [
-        "VhostUserTransport", "Backends", "VirtioRing", "Linux",
+        "LguestTransport", "VhostUserTransport", "Backends", "VirtioRing", "Linux",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -98,6 +106,13 @@ let package = Package(
       name: "BackendsTests", dependencies: ["Backends", "Linux", "VirtioRing", "VirtioTesting"],
       swiftSettings: strict),
     .testTarget(
+      name: "LguestTransportTests",
+      dependencies: [
+        "LguestTransport", "Backends", "Linux", "VirtioRing", "VirtioTesting",
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: strict),
+    .testTarget(
       name: "VhostUserTransportTests",
       dependencies: [
         "VhostUserTransport", "VhostUserTesting", "Backends", "Linux", "VirtioRing",
@@ -108,7 +123,8 @@ let package = Package(
     .testTarget(
       name: "LgdevTests",
       dependencies: [
-        "lgdev", "Backends", "Linux", "VhostUserTesting", "VirtioRing", "VirtioTesting",
+        "lgdev", "Backends", "LguestTransport", "Linux", "VhostUserTesting", "VirtioRing",
+        "VirtioTesting",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

@@ -7,7 +7,7 @@ import Synchronization
 ///
 /// A driver can make some of these errors happen as often as it likes, so the lines in between are counted
 /// and the next one says how many there were.
-final class TroubleReport: Sendable {
+package final class TroubleReport: Sendable {
   private static let interval: UInt64 = 1_000_000_000  // ns
 
   private struct State {
@@ -19,12 +19,12 @@ final class TroubleReport: Sendable {
   private let write: @Sendable (String) -> Void
 
   /// - Parameter write: takes a line, on the thread that met the trouble; nil drops all of them.
-  init(_ write: (@Sendable (String) -> Void)?) {
+  package init(_ write: (@Sendable (String) -> Void)?) {
     self.write = write ?? { _ in }
   }
 
   /// Passes a line on, unless it is too soon for that.
-  func report(_ line: @autoclosure () -> String) {
+  package func report(_ line: @autoclosure () -> String) {
     let now = MonotonicClock.nanoseconds
     let before: Int? = state.withLock { state in
       guard now >= state.next else {

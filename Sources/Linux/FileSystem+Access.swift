@@ -13,4 +13,11 @@ extension FileSystem {
       unsafe faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS)
     }
   }
+
+  /// Whether a path names a program that this process may run.
+  public static func isExecutable(_ path: String) -> Bool {
+    guard let status = try? status(of: path), status.kind == .regular else { return false }
+    // SAFETY: the path is a terminated string during the call.
+    return unsafe faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0
+  }
 }

@@ -2,6 +2,7 @@
 //
 // What this process can ask and set about itself.
 
+import CLinux
 import Glibc
 
 /// This process.
@@ -11,6 +12,11 @@ public enum Process {
 
   /// The user that it acts for, 0 for root (geteuid(2)).
   public static var effectiveUser: UInt32 { geteuid() }
+
+  /// How much memory it may lock or have pinned, in bytes (RLIMIT_MEMLOCK of getrlimit(2)).
+  public static var lockedMemoryLimit: UInt64 {
+    clinux_memlock_limit()
+  }
 
   /// Sets which permissions are withheld from files that it makes (umask(2)).
   ///

@@ -4,8 +4,7 @@
 //
 //     look (Preflight) -> make devices -> make sockets -> write the pid file -> serve -> undo
 //
-// Whatever fails on the way, what was made before is undone. Devices whose making leaves no trace on
-// the host, and fails most often, come first: a locked image is found before a tap is made.
+// Whatever fails on the way, what was made before is undone.
 
 import Backends
 import Linux
@@ -21,10 +20,11 @@ enum Daemon {
     let access = try Preflight.check(plan)
     let logger = Logger(label: "lgdev") { _ in StandardErrorLog(level: plan.logLevel) }
     // Before any thread is started, so that no thread takes these signals.
-    let signals = try takeSignals()
+    let signals = try SignalFD.taking(signals)
     let server = try makeServer(plan, logger)
     let stopper = server.stopper
-    let devices = try makeDevices(of: plan, logger: logger) { stopper.requestStop() }
+    let named = plan.entries.map { NamedDevice(name: $0.name, device: $0.device) }
+    let devices = try MadeDevice.all(named, logger: logger) { stopper.requestStop() }
     let consoles = devices.compactMap { $0.device as? ConsoleDevice }
     server.watch(signals.descriptor.raw) { [unowned server] in
       while let signal = try? signals.next() {
@@ -62,12 +62,6 @@ enum Daemon {
     }
   }
 
-  private static func takeSignals() throws(HostError) -> SignalFD {
-    do throws(Errno) { return try SignalFD(signals) } catch {
-      throw HostError("the system gives no signalfd: \(error)")
-    }
-  }
-
   private static func makeServer(
     _ plan: ServePlan, _ logger: Logger
   ) throws(HostError) -> VhostUserServer {
@@ -75,18 +69,14 @@ enum Daemon {
       throw HostError("the system gives no eventfd: \(error)")
     }
   }
+}
 
-  /// Makes the devices, the harmless ones first. - Returns: them in the plan's order.
-  private static func makeDevices(
-    of plan: ServePlan, logger: Logger, end: @escaping @Sendable () -> Void
-  ) throws(HostError) -> [MadeDevice] {
-    var made: [Int: MadeDevice] = [:]
-    for type in [DeviceType.block, .rng, .net, .console] {
-      for (index, entry) in plan.entries.enumerated() where entry.device.type == type {
-        made[index] = try MadeDevice(entry, logger: logger, end: end)
-      }
+extension SignalFD {
+  /// Takes signals in the calling thread, before any other is started.
+  static func taking(_ signals: SignalSet) throws(HostError) -> SignalFD {
+    do throws(Errno) { return try SignalFD(signals) } catch {
+      throw HostError("the system gives no signalfd: \(error)")
     }
-    return plan.entries.indices.compactMap { made[$0] }
   }
 }
 

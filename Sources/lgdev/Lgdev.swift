@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The command line's root. What leaves this program on its error stream is one line per trouble, and
-// its exit code is 0, 1 (the host refuses) or 2 (the command line is wrong).
+// its exit code is 0, 1 (the host refuses, or the guest has died) or 2 (the command line is wrong).
 
 import ArgumentParser
 import Glibc
@@ -13,13 +13,17 @@ struct Lgdev: ParsableCommand {
     abstract: "Virtio devices for virtual machines: block, net, console and rng.",
     discussion: """
       EXAMPLES
+        Run a guest on the lguest module:
+          lgdev serve --transport lguest --kernel bzImage --memory 256M \\
+            --append "root=/dev/vda" --block path=disk.img --console stdio
+
         Serve a disk and a source of randomness to QEMU:
           lgdev serve --socket-dir /tmp/vm --block path=disk.img --rng
 
         See 'lgdev help serve' for the devices and more examples.
       """,
     version: "lgdev \(version)",
-    subcommands: [Serve.self])
+    subcommands: [Serve.self, Doctor.self])
 
   /// The version of the whole project.
   static let version = "0.1.0"
@@ -42,6 +46,11 @@ struct Lgdev: ParsableCommand {
     } catch let error as UsageError {
       complain(error.description)
       return 2
+    } catch let code as ExitCode {
+      return code.rawValue
+    } catch let death as GuestDeath {
+      StandardError.print("lguest: \(death.reason)")
+      return 1
     } catch let error as HostError {
       complain(error.description)
       return 1
@@ -71,6 +80,11 @@ struct UsageError: Error, Equatable, CustomStringConvertible {
   let description: String
 
   init(_ description: String) { self.description = description }
+}
+
+/// The guest has died: why, in its own words or the host's.
+struct GuestDeath: Error, Equatable {
+  let reason: String
 }
 
 /// The host refuses: what, which thing, what to do.

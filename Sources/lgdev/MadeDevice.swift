@@ -14,15 +14,19 @@ struct MadeDevice {
 
   /// Makes a device and everything on the host that belongs to it.
   ///
-  /// - Parameter end: ends the program, from any thread.
+  /// - Parameters:
+  ///   - isLegacy: whether the guest is one of lguest.
+  ///   - end: ends the program, from any thread.
   init(
-    _ entry: ServePlan.Entry, logger: Logger, end: @escaping @Sendable () -> Void
+    _ entry: NamedDevice, isLegacy: Bool = false, logger: Logger,
+    end: @escaping @Sendable () -> Void
   ) throws(HostError) {
     let report: @Sendable (String) -> Void = { line in logger.warning("\(line)") }
     do throws(DeviceError) {
       switch entry.device {
       case .block(let argument):
-        self = try .init(block: argument, name: entry.name, logger: logger, report: report)
+        self = try .init(
+          block: argument, name: entry.name, isLegacy: isLegacy, logger: logger, report: report)
       case .rng(let argument):
         self = try .init(rng: argument, name: entry.name, report: report)
       case .net(let argument):
@@ -35,13 +39,30 @@ struct MadeDevice {
     }
   }
 
+  /// Makes devices, the harmless ones first: those whose making leaves no trace on the host, and fails
+  /// most often. So a locked image is found before a tap is made.
+  ///
+  /// - Returns: them in the given order.
+  static func all(
+    _ devices: [NamedDevice], isLegacy: Bool = false, logger: Logger,
+    end: @escaping @Sendable () -> Void
+  ) throws(HostError) -> [MadeDevice] {
+    var made: [Int: MadeDevice] = [:]
+    for type in [DeviceType.block, .rng, .net, .console] {
+      for (index, entry) in devices.enumerated() where entry.device.type == type {
+        made[index] = try MadeDevice(entry, isLegacy: isLegacy, logger: logger, end: end)
+      }
+    }
+    return devices.indices.compactMap { made[$0] }
+  }
+
   private init(device: any Device, summary: [String?]) {
     self.device = device
     self.summary = summary.compactMap { $0 }.joined(separator: ", ")
   }
 
   private init(
-    block argument: BlockArgument, name: String, logger: Logger,
+    block argument: BlockArgument, name: String, isLegacy: Bool, logger: Logger,
     report: @escaping @Sendable (String) -> Void
   ) throws(DeviceError) {
     var options = BlockOptions(path: argument.path)
@@ -51,6 +72,7 @@ struct MadeDevice {
     options.cache = argument.cache
     options.queueCount = argument.queues
     options.blockSize = argument.blockSize
+    options.isLegacy = isLegacy
     options.onTrouble = report
     let disk = try BlockDevice(name: name, options: options)
     if let note = disk.engineNote { logger.notice("\(name): \(note)") }

@@ -6,6 +6,7 @@
 // undone; so these checks are for the user, and nothing relies on them.
 
 import Backends
+import LguestTransport
 import Linux
 import VhostUserTransport
 
@@ -19,9 +20,7 @@ enum Preflight {
       if case .inherited(let descriptor) = entry.endpoint {
         try checkInherited(descriptor, "--fd \(descriptor)", isSocket: true)
       }
-      if case .net(let net) = entry.device, case .fd(let descriptor) = net.tap {
-        try checkInherited(descriptor, "\(entry.name): fd=\(descriptor)", isSocket: false)
-      }
+      try checkInherited(entry.device, entry.name)
     }
     let access = SocketAccess(mode: plan.socketMode, group: try groupNumber(plan.socketGroup))
     for entry in plan.entries {
@@ -30,6 +29,27 @@ enum Preflight {
     }
     if let path = plan.pidfile { try PidFile.check(path) }
     return access
+  }
+
+  /// Checks a plan for a guest; as early as the other one.
+  static func check(_ plan: GuestPlan) throws(HostError) {
+    for entry in plan.devices { try checkInherited(entry.device, entry.name) }
+    do throws(LguestError) {
+      try RunningGuest.check(plan.guest)
+    } catch {
+      throw HostError(error.description)
+    }
+    for entry in plan.devices {
+      if case .console(let console) = entry.device { try check(console, entry.name) }
+    }
+    if let path = plan.pidfile { try PidFile.check(path) }
+  }
+
+  private static func checkInherited(
+    _ device: DeviceArgument, _ name: String
+  ) throws(HostError) {
+    guard case .net(let net) = device, case .fd(let descriptor) = net.tap else { return }
+    try checkInherited(descriptor, "\(name): fd=\(descriptor)", isSocket: false)
   }
 
   private static func groupNumber(_ name: String?) throws(HostError) -> UInt32? {

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import Logging
 
 /// `lgdev serve`.
 struct Serve: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Serve devices to a virtual machine.",
+    abstract: "Serve devices to a virtual machine, or run a guest with them.",
     discussion: """
-      Every device has a socket of its own, to which QEMU, User-mode Linux,
+      With --transport lguest this program runs the guest itself, on the lguest
+      module: an i386 Linux kernel that was built for it. It ends with the guest:
+      with code 0 when that has switched itself off, with 1 when it has died.
+
+      With vhost-user, the default, every device has a socket of its own, to which QEMU, User-mode Linux,
       cloud-hypervisor or another vhost-user front-end connects. When it goes
       away the device listens again. SIGTERM, SIGINT and SIGHUP finish what is
       in flight, remove the sockets and end the program.
@@ -27,7 +32,12 @@ struct Serve: ParsableCommand {
         --rng[=source=/dev/hwrng]
 
       EXAMPLES
-        All four; /tmp/vm gets block0.sock, net0.sock, console0.sock, rng0.sock:
+        A guest with all four:
+          lgdev serve --transport lguest --kernel bzImage --memory 256M \\
+            --append "root=/dev/vda" --block path=disk.img \\
+            --net tap=tap0,address=10.0.0.1/24 --console stdio --rng
+
+        All four for another program's guest; /tmp/vm gets block0.sock, net0.sock, console0.sock, rng0.sock:
           lgdev serve --socket-dir /tmp/vm --block path=disk.img,serial=D1 \\
             --net tap=tap0,address=10.0.0.1/24 --console stdio --rng
 
@@ -47,8 +57,29 @@ struct Serve: ParsableCommand {
   // MARK: Where
 
   @Option(
-    help: ArgumentHelp("How guests reach the devices; there is vhost-user.", valueName: "name"))
+    help: ArgumentHelp(
+      "How guests reach the devices: vhost-user or lguest.", valueName: "name"))
   var transport = "vhost-user"
+
+  // MARK: The guest, with --transport lguest
+
+  @Option(
+    help: ArgumentHelp("The guest's kernel: a bzImage or vmlinux for i386.", valueName: "file"),
+    completion: .file())
+  var kernel: String?
+
+  @Option(help: ArgumentHelp("The guest's memory, such as 256M or 1G.", valueName: "size"))
+  var memory: String?
+
+  @Option(
+    help: ArgumentHelp("The guest's first file system, in its memory.", valueName: "file"),
+    completion: .file())
+  var initrd: String?
+
+  @Option(help: ArgumentHelp("The kernel's command line.", valueName: "words"))
+  var append: String?
+
+  // MARK: The sockets, with --transport vhost-user
 
   @Option(
     help: ArgumentHelp("Listen on DIR/NAME.sock for each device.", valueName: "dir"),
@@ -124,6 +155,30 @@ struct Serve: ParsableCommand {
   var printCapabilities = false
 
   func run() throws {
-    try Daemon.run(ServePlan(self))
+    switch transport {
+    case "vhost-user": try Daemon.run(ServePlan(self))
+    case "lguest": try GuestDaemon.run(GuestPlan(self))
+    default:
+      throw UsageError(
+        "--transport \(transport) is not offered; there are vhost-user and lguest")
+    }
+  }
+}
+
+extension Serve {
+  /// Refuses options that belong to the other transport.
+  func refuse(_ given: [(option: String, value: String?)], _ why: String) throws(UsageError) {
+    if let wrong = given.first(where: { $0.value != nil }) {
+      throw UsageError("\(wrong.option) \(why)")
+    }
+  }
+
+  /// How much is logged.
+  func level() throws(UsageError) -> Logger.Level {
+    guard let level = Logger.Level(rawValue: logLevel) else {
+      let levels = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
+      throw UsageError("--log-level \(logLevel) is not one of \(levels)")
+    }
+    return level
   }
 }

@@ -33,10 +33,12 @@ struct ServePlan {
   var isOnce: Bool
 
   init(_ options: Serve) throws(UsageError) {
-    guard options.transport == "vhost-user" else {
-      throw UsageError("--transport \(options.transport) is not offered; there is vhost-user")
-    }
-    let named = try Self.named(Self.devices(of: options))
+    try options.refuse(
+      [
+        ("--kernel", options.kernel), ("--memory", options.memory), ("--initrd", options.initrd),
+        ("--append", options.append),
+      ], "is for guests that this program runs; give --transport lguest as well")
+    let named = try NamedDevice.list(options)
     let endpoints = try Self.endpoints(of: options, for: named.map(\.name))
     entries = zip(named, endpoints).map {
       Entry(name: $0.name, device: $0.device, endpoint: $1)
@@ -44,63 +46,8 @@ struct ServePlan {
     socketGroup = options.socketGroup
     socketMode = try Self.mode(options.socketMode)
     pidfile = options.pidfile
-    guard let level = Logger.Level(rawValue: options.logLevel) else {
-      let levels = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
-      throw UsageError("--log-level \(options.logLevel) is not one of \(levels)")
-    }
-    logLevel = level
+    logLevel = try options.level()
     isOnce = options.once
-  }
-
-  private static func devices(of options: Serve) throws(UsageError) -> [DeviceArgument] {
-    var devices: [DeviceArgument] = []
-    do throws(DeviceStringError) {
-      for text in options.block { devices.append(.block(try BlockArgument(text))) }
-      if let file = options.blkFile { devices.append(.block(BlockArgument(path: file))) }
-      for text in options.net { devices.append(.net(try NetArgument(text))) }
-      for text in options.console { devices.append(.console(try ConsoleArgument(text))) }
-      for text in options.rng { devices.append(.rng(try RngArgument(text))) }
-    } catch {
-      throw UsageError(error.description)
-    }
-    guard !devices.isEmpty else {
-      throw UsageError("there is no device to serve; give --block, --net, --console or --rng")
-    }
-    if options.readOnly {
-      devices = devices.map { device in
-        guard case .block(var argument) = device else { return device }
-        argument.isReadOnly = true
-        return .block(argument)
-      }
-      guard devices.contains(where: { $0.type == .block }) else {
-        throw UsageError("--read-only is about disks, and there is none; give --block")
-      }
-    }
-    return devices
-  }
-
-  /// Names the devices: block0, block1, net0 …, in the order of the command line, or as the user says.
-  private static func named(
-    _ devices: [DeviceArgument]
-  ) throws(UsageError) -> [(name: String, device: DeviceArgument)] {
-    var counts: [DeviceType: Int] = [:]
-    var names: Set<String> = []
-    var named: [(name: String, device: DeviceArgument)] = []
-    for device in devices {
-      let name = device.id ?? "\(device.type.rawValue)\(counts[device.type, default: 0])"
-      counts[device.type, default: 0] += 1
-      guard names.insert(name).inserted else {
-        throw UsageError("two devices are called '\(name)'; give one of them another id=")
-      }
-      named.append((name, device))
-    }
-    let terminals = devices.filter {
-      if case .console(let console) = $0 { console.end == .stdio() } else { false }
-    }
-    guard terminals.count <= 1 else {
-      throw UsageError("--console stdio is given twice, and there is one terminal; use pty")
-    }
-    return named
   }
 
   private static func endpoints(

@@ -14,3 +14,12 @@ enum StandardError {
     try? stream.writeAll(Array((flat + "\n").utf8))
   }
 }
+
+/// The output stream.
+enum StandardOutput {
+  /// Writes bytes as they are.
+  static func write(_ bytes: [UInt8]) {
+    guard let stream = try? FileDescriptor.duplicating(1) else { return }
+    try? stream.writeAll(bytes)
+  }
+}

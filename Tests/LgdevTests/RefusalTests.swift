@@ -27,7 +27,7 @@ import Testing
     (["serve", "--bloc", "path=x"], "Unknown option '--bloc'. Did you mean '--block'?"),
     (["serve", "--rng", "--socket-dir"], "Missing value for '--socket-dir <dir>'"),
     (["serve", "--socket-dir", ".", "--block", "path=x,seral=y"], "column 8: unknown key 'seral'"),
-    (["serve", "--socket-dir", ".", "--rng", "--transport", "lguest"], "there is vhost-user"),
+    (["serve", "--socket-dir", ".", "--rng", "--transport", "loop"], "there are vhost-user and"),
     (["serve", "--socket-dir", ".", "extra", "--rng"], "Unexpected argument 'extra'"),
     (["sing"], "Unexpected argument 'sing'"),
   ])

@@ -62,7 +62,6 @@ private func plan(_ arguments: String...) throws -> ServePlan {
   @Test(arguments: [
     (["--socket-dir", "/d"], "there is no device to serve"),
     (["--rng"], "no place for sockets; give --socket-dir"),
-    (["--rng", "--transport", "lguest"], "--transport lguest is not offered; there is vhost-user"),
     (["--rng", "--socket-dir", "/d", "--fd", "3"], "--socket-dir and --fd exclude each other"),
     (["--rng", "--rng", "--socket-path", "/s"], "--socket-path is for one device, not 2"),
     (["--rng", "--fd", "2"], "--fd 2 is not the number of an inherited socket"),

@@ -6,7 +6,7 @@
 // threads; what they and this side share is in BlockState.swift. All that can fail for want of rights,
 // files and locks fails when the device is made.
 
-import Linux
+public import Linux
 public import VirtioRing
 
 /// A disk.
@@ -97,6 +97,17 @@ public final class BlockDevice: Device {
           "serve image \(options.path) with io_uring", "\(error); use engine=threads")
       }
       return ("threads", "io_uring cannot be used: \(error)")
+    }
+  }
+
+  /// Why io_uring cannot be used in this process; nil where it can.
+  public static var uringTrouble: Errno? {
+    do throws(Errno) {
+      let file = try Memfd.create(name: "probe", size: 4096)
+      _ = try IOUring(entries: 8, descriptor: file.raw)
+      return nil
+    } catch {
+      return error
     }
   }
 

@@ -134,6 +134,26 @@ public final class ConsoleDevice: Device {
 
   // MARK: The host's side
 
+  /// How long `print` waits for a host's end that takes nothing.
+  private static let printPatience = Duration.seconds(1)
+
+  /// Prints what does not come through the transmit queue, such as what a guest says before it has a
+  /// driver. It is shown before everything that comes through the queue later. From any thread.
+  public func print(_ bytes: [UInt8]) {
+    var done = 0
+    while done < bytes.count {
+      do throws(Errno) {
+        done += try output.write(bytes.span.extracting(done...))
+      } catch .again {
+        let found = try? Poll.wait(for: .writable, on: output, timeout: Self.printPatience)
+        guard let found, !found.isEmpty else { break }
+      } catch {
+        break
+      }
+    }
+    losses.output.add(UInt64(bytes.count - done), ordering: .relaxed)
+  }
+
   /// The size that the guest is told; zeros where nobody knows.
   public var size: TerminalSize { window.size }
 

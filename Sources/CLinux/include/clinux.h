@@ -147,6 +147,9 @@ int clinux_ptsname_r(int fd, char *path, size_t size);
 int clinux_tiocgwinsz(int fd, unsigned short *columns, unsigned short *rows);
 int clinux_tiocswinsz(int fd, unsigned short columns, unsigned short rows);
 
+/* getrlimit(2) with RLIMIT_MEMLOCK: its soft limit in bytes, all ones for none. */
+uint64_t clinux_memlock_limit(void);
+
 /* getrandom(2) */
 extern const unsigned int clinux_GRND_NONBLOCK;
 long clinux_getrandom(void *buffer, size_t size, unsigned int flags);

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Backends
+
+/// One device of the command line and its name, such as `block0`.
+struct NamedDevice: Equatable {
+  var name: String
+  var device: DeviceArgument
+
+  /// The devices that a command line asks for, in its order: disks, network cards, consoles, sources of
+  /// randomness.
+  static func list(_ options: Serve) throws(UsageError) -> [NamedDevice] {
+    try named(devices(of: options))
+  }
+
+  private static func devices(of options: Serve) throws(UsageError) -> [DeviceArgument] {
+    var devices: [DeviceArgument] = []
+    do throws(DeviceStringError) {
+      for text in options.block { devices.append(.block(try BlockArgument(text))) }
+      if let file = options.blkFile { devices.append(.block(BlockArgument(path: file))) }
+      for text in options.net { devices.append(.net(try NetArgument(text))) }
+      for text in options.console { devices.append(.console(try ConsoleArgument(text))) }
+      for text in options.rng { devices.append(.rng(try RngArgument(text))) }
+    } catch {
+      throw UsageError(error.description)
+    }
+    guard !devices.isEmpty else {
+      throw UsageError("there is no device to serve; give --block, --net, --console or --rng")
+    }
+    if options.readOnly {
+      devices = devices.map { device in
+        guard case .block(var argument) = device else { return device }
+        argument.isReadOnly = true
+        return .block(argument)
+      }
+      guard devices.contains(where: { $0.type == .block }) else {
+        throw UsageError("--read-only is about disks, and there is none; give --block")
+      }
+    }
+    return devices
+  }
+
+  /// Names the devices: block0, block1, net0 …, in the order of the command line, or as the user says.
+  private static func named(
+    _ devices: [DeviceArgument]
+  ) throws(UsageError) -> [NamedDevice] {
+    var counts: [DeviceType: Int] = [:]
+    var names: Set<String> = []
+    var named: [NamedDevice] = []
+    for device in devices {
+      let name = device.id ?? "\(device.type.rawValue)\(counts[device.type, default: 0])"
+      counts[device.type, default: 0] += 1
+      guard names.insert(name).inserted else {
+        throw UsageError("two devices are called '\(name)'; give one of them another id=")
+      }
+      named.append(NamedDevice(name: name, device: device))
+    }
+    let terminals = devices.filter {
+      if case .console(let console) = $0 { console.end == .stdio() } else { false }
+    }
+    guard terminals.count <= 1 else {
+      throw UsageError("--console stdio is given twice, and there is one terminal; use pty")
+    }
+    return named
+  }
+}
