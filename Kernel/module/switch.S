@@ -263,6 +263,8 @@ SYM_INNER_LABEL(lg_reflect_syscall, SYM_L_GLOBAL)
 	 * A trap in here.  Below the frame: the vector at 24(%rsp), RIP at 40,
 	 * RFLAGS at 56, RSP at 64.
 	 */
+SYM_INNER_LABEL(lg_trap_in_switcher, SYM_L_LOCAL)
+	ANNOTATE_NOENDBR
 .Ltrap_in_switcher:
 	pushq	%rax
 	pushq	%rbx

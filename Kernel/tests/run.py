@@ -22,6 +22,7 @@ import kernels
 import style
 from failure import Failure
 from machine import Machine
+from windows import Windows
 
 _NMI_EVERY = 0.002
 _MCE_EVERY = 0.3
@@ -81,7 +82,13 @@ class Test:
       text = "".join(f"{name}={value}\n" for name, value in self._settings.items())
       text += script.read()
     machine = Machine(self.name, kernel, text, files, **self._hardware)
-    return machine.run(self.seconds, self._meanwhile), machine.log
+    windows = self._meanwhile if isinstance(self._meanwhile, Windows) else None
+    if windows:
+      windows.attach(machine, files["lguest.ko"])
+    verdict = machine.run(self.seconds, self._meanwhile)
+    if windows:
+      windows.finish(verdict)
+    return verdict, machine.log
 
 
 def _matrix():
@@ -102,6 +109,10 @@ def _matrix():
     # The other kernel is built without machine checks.
     Test("mce", "machine checks", "storm", 90, kernel="backports", cpu=_BACKPORTS_CPU,
          meanwhile=Storm(_mce, _MCE_EVERY), settings={"STORM_LEAST": 10}),
+    Test("nmi-windows", "an NMI at each instruction of the Switcher", "windows", 150,
+         meanwhile=Windows(_nmi, 150), cpus=1),
+    Test("mce-windows", "a machine check at each instruction of the Switcher", "windows", 150,
+         kernel="backports", cpu=_BACKPORTS_CPU, meanwhile=Windows(_mce, 150), cpus=1),
     Test("hotplug", "three guests at once, and CPUs that go and come", "hotplug", 90),
     Test("endings", "sudden ends, long spins, leaks", "endings", 120),
     Test("fuzz", "random guest programs", "fuzz", 120, settings=fuzz),

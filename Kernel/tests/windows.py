@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Something terrible at each instruction of the Switcher, one after the other.
+
+QEMU's debugger stub stops the machine at the instruction, where the NMI or machine check is sent;
+then it goes on, and takes that before anything else. The script meanwhile runs guests, ends when
+nothing has come for a while, and tells how many have: as many as were sent.
+"""
+
+import re
+import select
+import socket
+import subprocess
+import time
+
+from failure import Failure
+
+# An instruction that is not reached by then is one that this CPU or these guests do not need.
+_PATIENCE = 1.5
+
+
+class Windows:
+  """Give it to a machine as `meanwhile`, after `attach`; then ask `finish`."""
+
+  def __init__(self, send, least):
+    self._send = send
+    self._least = least
+    self._sent = 0
+    self._missed = []
+    self._done = False
+
+  def attach(self, machine, module):
+    self._path = machine.log + ".gdb"
+    self._module = module
+    machine.command += ["-gdb", f"unix:{self._path},server=on,wait=off"]
+
+  def __call__(self, machine):
+    begins = re.search(r"^@@switcher 0x([0-9a-f]+)$", machine.output(), re.MULTILINE)
+    if self._done or not begins:
+      return
+    self._done = True
+    stub = _Stub(self._path)
+    start = int(begins[1], 16)
+    places = _instructions(self._module)
+    for offset in places:
+      # At the next way in, the host has taken care of the one before.
+      stub.run_to(start + places[0], _PATIENCE)
+      if stub.run_to(start + offset, _PATIENCE):
+        self._send(machine)
+        self._sent += 1
+      else:
+        self._missed.append(hex(offset))
+    stub.leave()
+
+  def finish(self, verdict):
+    title = f"{self._sent} instructions of the Switcher, and something at each of them"
+    came = verdict.figures.pop("came", "0")
+    if self._sent < self._least:
+      verdict.failed.append(f"{title}: {self._least} were to be, not reached: {self._missed}")
+    elif int(came) != self._sent:
+      verdict.failed.append(f"{title}: {came} came")
+    else:
+      verdict.passed.append(title)
+
+
+def _instructions(module):
+  """Offsets in the Switcher of the way in, the way out, the reflection, and of two stubs."""
+  text = subprocess.run(
+    ["objdump", "-d", "--no-show-raw-insn", "-j", ".text.switcher", module],
+    capture_output=True, text=True, check=True,
+  ).stdout
+  symbols = {name: int(at, 16) for at, name in re.findall(r"^([0-9a-f]+) <(\w+)>:$", text, re.M)}
+  found = [
+    int(at, 16)
+    for at, what in re.findall(r"^\s*([0-9a-f]+):\s+(\S+)", text, re.MULTILINE)
+    if what not in ("int3", "nop", "nopl", "nopw", "endbr64")
+  ]
+  page_fault = symbols["lg_stubs"] + 14 * 16
+  hypercall = symbols["lg_stubs"] + 0x1F * 16
+  return [
+    at for at in found
+    if symbols["lg_switch"] <= at < symbols["lg_trap_in_switcher"]
+    or page_fault <= at < page_fault + 16 or hypercall <= at < hypercall + 16
+  ]
+
+
+class _Stub:
+  """As much of the debugger's protocol as it takes to stop at an address."""
+
+  def __init__(self, path):
+    self._socket = socket.socket(socket.AF_UNIX)
+    self._socket.connect(path)
+    self._socket.settimeout(10)
+    self._buffer = b""
+    # The machine stops for whoever comes, and says so unasked, sooner or later.
+    while self._answers_within(0.5):
+      self._receive()
+
+  def run_to(self, address, seconds):
+    """Goes on until the instruction at the address is next; False if it is not in that time."""
+    self._ask(f"Z1,{address:x},1")
+    self._say("c")
+    reached = self._answers_within(seconds)
+    if not reached:
+      self._socket.sendall(b"\x03")
+    self._receive()
+    self._ask(f"z1,{address:x},1")
+    return reached
+
+  def leave(self):
+    self._ask("D")
+    self._socket.close()
+
+  def _say(self, text):
+    data = text.encode()
+    self._socket.sendall(b"$%s#%02x" % (data, sum(data) & 255))
+
+  def _ask(self, text):
+    self._say(text)
+    return self._receive()
+
+  def _answers_within(self, seconds):
+    end = time.monotonic() + seconds
+    while b"#" not in self._buffer:
+      left = end - time.monotonic()
+      if left <= 0 or not select.select([self._socket], [], [], left)[0]:
+        return False
+      self._buffer += self._socket.recv(4096)
+    return True
+
+  def _receive(self):
+    while True:
+      packet = re.search(rb"\$([^#]*)#..", self._buffer)
+      if packet:
+        self._buffer = self._buffer[packet.end():]
+        self._socket.sendall(b"+")
+        return packet[1].decode()
+      more = self._socket.recv(4096)
+      if not more:
+        raise Failure("QEMU's debugger stub has gone")
+      self._buffer += more
