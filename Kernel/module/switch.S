@@ -31,6 +31,7 @@
 #include <asm/msr-index.h>
 #include <asm/nospec-branch.h>
 #include <asm/page_types.h>
+#include <asm/processor-flags.h>
 #include <asm/segment.h>
 #include <asm/trapnr.h>
 
@@ -138,7 +139,6 @@ SYM_FUNC_START(lg_switch)
 	pushq	%rdx
 	pushq	%rcx
 	pushq	%rbx
-	cld
 	movl	%gs, %eax
 	pushq	%rax
 	movl	%fs, %eax
@@ -157,6 +157,9 @@ SYM_FUNC_START(lg_switch)
 .Lrestore_host:
 	/* %rbx is the state page; this may start over from any place. */
 	leaq	LG_REGS(%rbx), %rsp
+	/* The guest's AC would leave SMAP without effect, and its DF is set. */
+	pushq	$X86_EFLAGS_FIXED
+	popfq
 	movq	LG_HOST_CR3(%rbx), %rax
 	movq	%rax, %cr3
 	movq	LG_HOST_CR4(%rbx), %rax
@@ -315,7 +318,6 @@ SYM_INNER_LABEL(lg_trap_in_switcher, SYM_L_LOCAL)
 	orl	$LG_SWITCHER_FAULT, %eax
 1:
 	movl	%eax, LG_EXIT_VECTOR(%rbx)
-	cld
 	jmp	.Lrestore_host
 
 	/*

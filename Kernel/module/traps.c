@@ -240,7 +240,7 @@ static bool emulate(struct lguest *lg)
 	return true;
 }
 
-/* A guest that faults at one place for ever would have the host work for it. */
+/* A guest that faults at one place for ever has the host work for it. */
 static bool makes_progress(struct lguest *lg, u64 cr2)
 {
 	u32 eip = lg_regs(lg)->eip;
@@ -277,6 +277,9 @@ static void page_fault(struct lguest *lg)
 				result == LG_WALK_FAULT);
 	if (result != LG_WALK_FAULT)
 		return;
+	/* A program may fault as often as it likes; a kernel gets over it. */
+	if (!in_kernel(lg))
+		lg->same_faults = 0;
 
 	/* Without no-execute a CPU does not tell a fetch from a read. */
 	if (lg->tables.paging != LG_PAGING_PAE)

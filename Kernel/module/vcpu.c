@@ -8,6 +8,7 @@
 #include <linux/smp.h>
 #include <linux/uaccess.h>
 #include <asm/fpu/api.h>
+#include <asm/kvm_para.h>
 #include <asm/trapnr.h>
 
 #include "lg.h"
@@ -55,6 +56,23 @@ static bool is_external(u32 vector)
 	       vector != LG_SYSCALL_VECTOR;
 }
 
+/*
+ * Where the host is itself a guest, of KVM, a page that its host has to fetch
+ * first is announced by a page fault, at any privilege but ring 0.  That is
+ * not the guest's, whose memory is there again when the wait is over.
+ */
+static bool is_hosts_page_fault(u32 vector)
+{
+	return vector == X86_TRAP_PF && kvm_read_and_reset_apf_flags();
+}
+
+static void await_hosts_page(u32 token)
+{
+	local_irq_disable();
+	kvm_async_pf_task_wait_schedule(token);
+	local_irq_enable();
+}
+
 static void replay_exit(struct lguest *lg, u32 vector)
 {
 	u32 noted = lg->state->noted;
@@ -84,14 +102,22 @@ static void replay_exit(struct lguest *lg, u32 vector)
 	}
 }
 
+/* By a signal, or by work that is done on the way back to user mode. */
+static bool wanted_elsewhere(void)
+{
+	return signal_pending(current) || test_thread_flag(TIF_NOTIFY_RESUME);
+}
+
 /*
  * One stay in the guest, if there is nothing better to do.  The CPU is kept
  * from the scheduler, whose next task could find the guest's FPU, or call the
- * kernel in ways that are shut while a guest runs.  False if there was no stay.
+ * kernel in ways that are shut while a guest runs.  False if the guest has not
+ * left for a reason of its own or of an interrupt.
  */
 static bool stay(struct lguest *lg, u32 *vector)
 {
 	bool fpu = lg->fpu_wanted;
+	bool hosts_page = false;
 	bool entered = false;
 
 	preempt_disable();
@@ -103,21 +129,25 @@ static bool stay(struct lguest *lg, u32 *vector)
 	WRITE_ONCE(lg->in_guest, true);
 	/* in_guest, before the look at what is raised: pairs with lg_wake(). */
 	smp_mb();
-	if (!need_resched() && !signal_pending(current) && !lg_irq_ready(lg)) {
+	if (!need_resched() && !wanted_elsewhere() && !lg_irq_ready(lg)) {
 		lg->counters.entries++;
 		*vector = lg_run_guest(lg);
 		entered = true;
 	}
 	WRITE_ONCE(lg->in_guest, false);
-	if (entered)
+	if (entered) {
+		hosts_page = is_hosts_page_fault(*vector);
 		replay_exit(lg, *vector);
+	}
 	local_irq_enable();
 
 	lg_calls_open();
 	if (fpu)
 		lg_fpu_save(lg);
 	preempt_enable();
-	return entered;
+	if (hosts_page)
+		await_hosts_page(lg->state->cr2);
+	return entered && !hosts_page;
 }
 
 static void enter(struct lguest *lg)
@@ -157,6 +187,9 @@ ssize_t lg_run(struct lguest *lg, unsigned long __user *buf)
 			return give_notify(lg, buf);
 		if (signal_pending(current))
 			return -ERESTARTSYS;
+		/* Like a timer of the CPU time that the guest has used. */
+		if (wanted_elsewhere())
+			return restart_syscall();
 		lg_deliver_irq(lg);
 		if (lg->dead)
 			break;
