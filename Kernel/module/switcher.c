@@ -130,8 +130,8 @@ static u32 needed_flags(void)
 {
 	u32 flags = 0;
 
-	if (boot_cpu_has_bug(X86_BUG_MDS) || boot_cpu_has_bug(X86_BUG_TAA) ||
-	    boot_cpu_has_bug(X86_BUG_MMIO_STALE_DATA))
+	/* What Linux does on its own way to user mode. */
+	if (boot_cpu_has(X86_FEATURE_CLEAR_CPU_BUF))
 		flags |= LG_CLEAR_BUFFERS;
 	if (boot_cpu_has_bug(X86_BUG_SPECTRE_V2))
 		flags |= LG_STUFF_RSB;
@@ -232,23 +232,6 @@ void lg_state_destroy(struct lguest *lg)
 	lg->state = NULL;
 }
 
-/*
- * SYSENTER and SYSCALL of a 32-bit program would enter the host's kernel, on
- * the guest's page tables.  On some CPUs one of them is an invalid opcode by
- * itself, on none are both.
- */
-void lg_calls_shut(void)
-{
-	write_msr(MSR_IA32_SYSENTER_CS, 0);
-	write_msr(MSR_EFER, read_msr(MSR_EFER) & ~EFER_SCE);
-}
-
-void lg_calls_open(void)
-{
-	write_msr(MSR_EFER, read_msr(MSR_EFER) | EFER_SCE);
-	write_msr(MSR_IA32_SYSENTER_CS, host_sysenter_cs);
-}
-
 /* The FPU as i386 knows it: a guest has no wider registers than these. */
 void lg_fpu_load(struct lguest *lg)
 {
@@ -263,6 +246,23 @@ void lg_fpu_save(struct lguest *lg)
 {
 	asm volatile("fxsave %0" : "=m" (*lg->fpu));
 	kernel_fpu_end();
+}
+
+/*
+ * SYSENTER and SYSCALL of a 32-bit program would enter the host's kernel, on
+ * the guest's page tables.  On some CPUs one of them is an invalid opcode by
+ * itself, on none are both.
+ */
+static void shut_calls(void)
+{
+	write_msr(MSR_IA32_SYSENTER_CS, 0);
+	write_msr(MSR_EFER, read_msr(MSR_EFER) & ~EFER_SCE);
+}
+
+static void open_calls(void)
+{
+	write_msr(MSR_EFER, read_msr(MSR_EFER) | EFER_SCE);
+	write_msr(MSR_IA32_SYSENTER_CS, host_sysenter_cs);
 }
 
 static void set_task_switched(void)
@@ -363,8 +363,11 @@ u32 lg_run_guest(struct lguest *lg)
 	if (fpu_off)
 		set_task_switched();
 
+	shut_calls();
+
 	vector = lg_switch(state);
 
+	open_calls();
 	if (fpu_off)
 		clear_task_switched();
 	/* The guest's single step must not be taken for one of the host's. */

@@ -181,8 +181,6 @@ int lg_switcher_init(void);
 void lg_switcher_exit(void);
 int lg_state_create(struct lguest *lg);
 void lg_state_destroy(struct lguest *lg);
-void lg_calls_shut(void);
-void lg_calls_open(void);
 void lg_fpu_load(struct lguest *lg);
 void lg_fpu_save(struct lguest *lg);
 u32 lg_run_guest(struct lguest *lg);

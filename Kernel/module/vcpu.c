@@ -110,9 +110,8 @@ static bool wanted_elsewhere(void)
 
 /*
  * One stay in the guest, if there is nothing better to do.  The CPU is kept
- * from the scheduler, whose next task could find the guest's FPU, or call the
- * kernel in ways that are shut while a guest runs.  False if the guest has not
- * left for a reason of its own or of an interrupt.
+ * from the scheduler, whose next task could find the guest's FPU.  False if
+ * nothing that the guest has done, and no interrupt, ended it.
  */
 static bool stay(struct lguest *lg, u32 *vector)
 {
@@ -123,8 +122,6 @@ static bool stay(struct lguest *lg, u32 *vector)
 	preempt_disable();
 	if (fpu)
 		lg_fpu_load(lg);
-	lg_calls_shut();
-
 	local_irq_disable();
 	WRITE_ONCE(lg->in_guest, true);
 	/* in_guest, before the look at what is raised: pairs with lg_wake(). */
@@ -140,8 +137,6 @@ static bool stay(struct lguest *lg, u32 *vector)
 		replay_exit(lg, *vector);
 	}
 	local_irq_enable();
-
-	lg_calls_open();
 	if (fpu)
 		lg_fpu_save(lg);
 	preempt_enable();
