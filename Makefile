@@ -12,7 +12,7 @@ RELEASE = -c release --static-swift-stdlib
 DOCS = .build/docs
 LIBRARIES = VirtioRing VirtioTesting Linux Backends LguestTransport VhostUserTransport VhostUserTesting
 
-.PHONY: help setup build-setup build demo demo-lguest test test-unit test-beds test-kernel check docs \
+.PHONY: help setup build-setup build demo demo-lguest test test-unit test-beds test-kernel test-lguest check docs \
   bench fuzz install clean
 .DEFAULT_GOAL := build
 
@@ -50,6 +50,10 @@ test-beds: setup build ## real front-ends: User-mode Linux, QEMU, DPDK
 test-kernel: ## the lguest module: unit tests, then guests on hosts in QEMU
 	@Kernel/tests/setup.sh
 	@python3 Kernel/tests/run.py
+
+test-lguest: build ## lgdev runs guests on the lguest module, on hosts in QEMU
+	@Kernel/tests/setup.sh
+	@python3 Kernel/tests/transport.py
 
 check: setup ## format, fences, licences, strict memory safety, documentation
 	Scripts/check.sh
