@@ -9,6 +9,7 @@
 #include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <asm/cpufeature.h>
+#include <asm/desc.h>
 #include <asm/processor.h>
 
 #include "lg.h"
@@ -27,6 +28,17 @@ MODULE_PARM_DESC(max_tables, "Most pages of shadow page tables for one guest (de
 /* The top-level tables of all roots, the Switcher's, and a few to work with. */
 #define LEAST_TABLES	256
 
+/* Without 32-bit programs, vector 0x80 is one for devices like any other. */
+static bool has_syscall_gate(void)
+{
+	struct desc_ptr idt;
+	gate_desc *gate;
+
+	store_idt(&idt);
+	gate = (gate_desc *)idt.address + LG_SYSCALL_VECTOR;
+	return gate->bits.p && gate->bits.dpl == 3;
+}
+
 /* What stands in the way, or NULL. */
 static const char *obstacle(void)
 {
@@ -39,6 +51,8 @@ static const char *obstacle(void)
 	if (cc_platform_has(CC_ATTR_GUEST_STATE_ENCRYPT) ||
 	    cc_platform_has(CC_ATTR_MEM_ENCRYPT))
 		return "memory or registers are encrypted (SEV, SME or TDX)";
+	if (!has_syscall_gate())
+		return "there is no gate for int 0x80 (ia32_emulation=0)";
 	return NULL;
 }
 

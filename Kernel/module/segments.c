@@ -63,6 +63,10 @@ void lg_load_tls(struct lguest *lg, u32 gpa)
 	for (i = 0; i < TLS_COUNT; i++)
 		set_descriptor(lg, TLS_FIRST + i,
 			       lg_descriptor_filter(tls[i][0], tls[i][1]));
+	/* A program's segments; but nothing keeps a guest from this. */
+	if (lg->kernel_ss >> 3 >= TLS_FIRST &&
+	    lg->kernel_ss >> 3 < TLS_FIRST + TLS_COUNT)
+		lg_update_syscall(lg);
 }
 
 static u32 checked_selector(struct lguest *lg, u32 selector)

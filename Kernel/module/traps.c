@@ -129,12 +129,18 @@ static unsigned long unblocked_irqs(struct lguest *lg)
 	return irqs & ~(unsigned long)lg_data_read(lg, LG_DATA_BLOCKED);
 }
 
+static bool in_kernel(struct lguest *lg)
+{
+	return (lg_regs(lg)->cs & 3) == 1;
+}
+
 /* In this range the guest is between popping its flags and its iret. */
 static bool in_noirq_range(struct lguest *lg)
 {
 	u32 eip = lg_regs(lg)->eip;
 
-	return eip >= lg->data.noirq_start && eip < lg->data.noirq_end;
+	return in_kernel(lg) && eip >= lg->data.noirq_start &&
+	       eip < lg->data.noirq_end;
 }
 
 /* Would lg_deliver_irq do something?  Never sleeps. */
@@ -183,11 +189,6 @@ void lg_deliver_irq(struct lguest *lg)
 	lg_clock_write_time(lg);
 	lg_data_write(lg, LG_DATA_IRQ_PENDING,
 		      unblocked_irqs(lg) ? LG_EFLAGS_IF : 0);
-}
-
-static bool in_kernel(struct lguest *lg)
-{
-	return (lg_regs(lg)->cs & 3) == 1;
 }
 
 static void reflect_or_kill(struct lguest *lg, u32 vector, u32 error)
