@@ -40,13 +40,6 @@ static const struct instruction instructions[] = {
 	{ "sti", { 0xfb, RET } },
 	{ "insb", { 0x6c, RET } },
 	{ "outsb", { 0x6e, RET } },
-	{ "int 0x20", { 0xcd, 0x20, RET } },
-	{ "int 0x21", { 0xcd, 0x21, RET } },
-	{ "int 2", { 0xcd, 0x02, RET } },
-	{ "int 8", { 0xcd, 0x08, RET } },
-	{ "int 0x12", { 0xcd, 0x12, RET } },
-	{ "int 0xec", { 0xcd, 0xec, RET } },
-	{ "int 0xff", { 0xcd, 0xff, RET } },
 	{ "ljmp the host's kernel code", { 0xea, 0, 0, 0, 0, 0x10, 0 } },
 	{ "ljmp the host's user code", { 0xea, 0, 0, 0, 0, 0x33, 0 } },
 	{ "ljmp the host's 32-bit code", { 0xea, 0, 0, 0, 0, 0x23, 0 } },
@@ -73,10 +66,26 @@ static void privileged(void)
 		    probe_result.vector != 11)
 			panic("%s gives trap %u", one->name, probe_result.vector);
 	}
-	/* `int 0x20` and its like reached no handler of ours by a faked interrupt. */
-	if (interrupt_counts[1])
-		broke_out("an interrupt was faked");
 }
+
+static uint8_t any_int[] = { 0xb8, 1, 0, 0, 0, 0xcd, 0, RET }; /* mov $1, %eax; int */
+
+/* Every vector by `int`: those that are no gate of the guest's give a general protection fault. */
+static void ints(void)
+{
+	for (uint32_t vector = 0; vector < 256; vector++) {
+		bool gate = vector == 3 || vector == 4 || vector == SYSCALL_VECTOR;
+
+		any_int[6] = vector;
+		if (vector == HYPERCALL_VECTOR)
+			continue;
+		if (!probe(run_at, any_int) || probe_result.vector != (gate ? vector : 13))
+			panic("BROKE OUT: int %u gave trap %u", vector, probe_result.vector);
+	}
+}
+
+#define EFLAGS_IOPL 0x03000
+#define EFLAGS_VM 0x20000
 
 struct far_pointer {
 	uint32_t offset;
@@ -207,29 +216,40 @@ static void stack_read_only_segment(void)
 
 static void segments_dangling(void)
 {
+	uint32_t gs, fs;
+
 	descriptor_load(SEGMENT, 0x0000ffff, 0x00cfb300);
 	asm volatile("movw %w0, %%gs\n\tmovw %w0, %%fs" : : "r"(SEGMENT << 3 | 1));
 	descriptor_load(SEGMENT, 0, 0);
 	hypercall(HCALL_SEND_INTERRUPTS, 0, 0, 0, 0);
-	asm volatile("movw %w0, %%gs\n\tmovw %w0, %%fs" : : "r"(0));
+	asm volatile("movl %%gs, %0\n\tmovl %%fs, %1" : "=r"(gs), "=r"(fs));
+	if (gs || fs)
+		broke_out("a segment without a descriptor");
 }
+
+static uint32_t flags_seen;
 
 static void flag_bits(void *argument)
 {
-	asm volatile("pushl %0\n\tpopfl\n\tpushfl\n\tpopl %%eax\n\tnop\n\tpushl $2\n\tpopfl"
-		     :
+	asm volatile("pushl %1\n\tpopfl\n\tpushfl\n\tpopl %0\n\tnop\n\tpushl $2\n\tpopfl"
+		     : "=m"(flags_seen)
 		     : "r"(argument)
-		     : "eax", "memory");
+		     : "memory");
 }
 
-/* popf with every flag on and off. Some of them trap; the host's own must not move. */
+/* popf with every flag on and off. Some of them trap; those that are not a guest's must not move. */
 static void flags(void)
 {
 	for (uint32_t bit = 0; bit < 22; bit++) {
+		flags_seen = 0;
 		probe(flag_bits, (void *)(1 << bit | 2));
+		if (flags_seen & (EFLAGS_IOPL | EFLAGS_VM))
+			broke_out("a privileged flag");
 		asm volatile("pushl $2\n\tpopfl" : : : "memory");
 		hypercall(HCALL_SEND_INTERRUPTS, 0, 0, 0, 0);
 		flag_bits((void *)2);
+		if (flags_seen & (EFLAGS_IOPL | EFLAGS_VM))
+			broke_out("a privileged flag after a hypercall");
 	}
 }
 
@@ -291,17 +311,28 @@ static void step_hypercall(void *argument)
 		     : "eax", "ecx", "memory");
 }
 
+static bool is_ours(void)
+{
+	extern const uint8_t start[], image_end[];
+
+	return probe_result.eip >= (uint32_t)start && probe_result.eip < (uint32_t)image_end;
+}
+
 static void steps(void)
 {
 	for (uint32_t i = 0; i < 50; i++) {
-		probe(step_into, NULL);
-		probe(step_hypercall, NULL);
+		if (!probe(step_into, NULL) ||
+		    (probe_result.vector != 1 && probe_result.vector != 3) || !is_ours())
+			broke_out("a step into a trap");
+		if (!probe(step_hypercall, NULL) || probe_result.vector != 1 || !is_ours())
+			broke_out("a step over a hypercall");
 		asm volatile("pushl $2\n\tpopfl" : : : "memory");
 	}
 }
 
 const struct adversary_case cpu_cases[] = {
 	{ "privileged", privileged },
+	{ "ints", ints },
 	{ "descriptors", descriptors },
 	{ "host-descriptors", host_descriptors },
 	{ "code-gone", code_gone },

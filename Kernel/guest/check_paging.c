@@ -66,6 +66,25 @@ static void check_strange_bits(void)
 	page_free(page);
 }
 
+/* Code in pages of all kinds. */
+static void check_execution(void)
+{
+	uint8_t *page = page_alloc();
+
+	page[0] = 0xc3; /* ret */
+	pte_set(kernel_root, PLAYGROUND, physical(page) | PTE_KERNEL);
+	check(!probe(run_at, (void *)place), "the kernel runs a page of its own");
+	pte_set(kernel_root, PLAYGROUND, physical(page) | PTE_KERNEL | PTE_USER);
+	check(!probe(run_at, (void *)place), "and one that is user mode's");
+#ifdef PAE
+	pte_set(kernel_root, PLAYGROUND, physical(page) | PTE_KERNEL | PTE_NO_EXECUTE);
+	check_trap(run_at, (void *)place, 14, 0x11, "a page that is not to be run faults");
+	check_equal(*(volatile uint8_t *)place, 0xc3, "but can be read");
+#endif
+	pte_set(kernel_root, PLAYGROUND, 0);
+	page_free(page);
+}
+
 static void check_accessed_dirty(void)
 {
 	volatile pte_t *entry = pte_of(kernel_root, PLAYGROUND);
@@ -173,6 +192,7 @@ void check_paging(void)
 	check_faults();
 	check_mapping();
 	check_strange_bits();
+	check_execution();
 	check_accessed_dirty();
 	check_roots();
 	check_many();

@@ -23,6 +23,16 @@ static void check_fault(void (*entry)(void), uint32_t address, uint32_t error, c
 	      title);
 }
 
+/* The same fault over and over is the guest's own affair, as long as it handles it. */
+static void check_stubborn(void)
+{
+	uint32_t before = trap_counts[14];
+
+	faults_ignored = 1000;
+	check_fault(user_read, 0x1000, 4, "a program may fault at one place a thousand times");
+	check_equal(trap_counts[14] - before, 1001, "and the kernel sees each of them");
+}
+
 static void check_tls(void)
 {
 	static uint32_t descriptors[6];
@@ -40,6 +50,27 @@ static void check_tls(void)
 	hypercall(HCALL_LOAD_TLS, physical(descriptors), 0, 0, 0);
 	check_equal(user_run_in(root, user_tls, 0x33), TRAPPED(13),
 		    "and none when its descriptor is gone");
+	user_space_free(root);
+}
+
+/* exit(77) by every vector: only the system call's leads there. */
+static void check_ints(void)
+{
+	static const uint8_t code[] = { 0xb8, 2, 0, 0, 0, 0xbb, 77, 0, 0, 0, 0xcd, 0, 0x0f, 0x0b };
+	pte_t *root = user_space();
+	uint8_t *page = virtual((uint32_t)*pte_of(root, STACK_PLACE) & ~(PAGE_SIZE - 1));
+	uint32_t wrong = 0;
+
+	memcpy(page, code, sizeof(code));
+	for (uint32_t vector = 0; vector < 256; vector++) {
+		uint32_t wanted = TRAPPED(vector == 3 || vector == 4 ? vector : 13);
+
+		page[11] = vector;
+		if (vector == SYSCALL_VECTOR)
+			wanted = 77;
+		wrong += user_run_in(root, (void (*)(void))STACK_PLACE, 0) != wanted;
+	}
+	check_equal(wrong, 0, "user mode can call breakpoint, overflow, system call, and no other");
 	user_space_free(root);
 }
 
@@ -85,6 +116,8 @@ void check_user(void)
 	check_program(user_push, 0, TRAPPED(14), "and overrun it");
 	check_equal(probe_result.cr2, USER_STACK - USER_STACK_PAGES * PAGE_SIZE - 4,
 		    "where it ends");
+	check_stubborn();
+	check_ints();
 	check_tls();
 	check_interruption();
 	check_equal(pages_free(), free, "a program's pages come back");

@@ -57,6 +57,8 @@ struct probe_result {
 
 extern struct probe_result probe_result;
 extern volatile uint32_t trap_counts[IDT_ENTRIES];
+/* So many page faults of user mode are returned from, as from a signal's handler that does nothing. */
+extern uint32_t faults_ignored;
 void traps_init(void);
 /* Gives a vector a gate; `type` is the descriptor's type word, as 0x8e00. */
 void gate(uint32_t vector, const void *handler, uint32_t type);

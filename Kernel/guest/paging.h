@@ -15,13 +15,12 @@ typedef uint64_t pte_t;
 #define PTES 512
 #define TOP_ENTRIES 4
 #define TOP_SHIFT 30
-#define RESERVED_TOP 0x200000
+#define PTE_NO_EXECUTE (1ull << 63)
 #else
 typedef uint32_t pte_t;
 #define PTES 1024
 #define TOP_ENTRIES 1024
 #define TOP_SHIFT 22
-#define RESERVED_TOP 0x400000
 #endif
 
 #define PTE_PRESENT 0x001

@@ -229,9 +229,11 @@ static void deaths(void)
 	raw_free(raw);
 }
 
+static volatile sig_atomic_t profiles;
+
 static void wake(int number)
 {
-	(void)number;
+	profiles += number == SIGPROF;
 }
 
 /* A signal each so many milliseconds; 0 ends them. */
@@ -267,6 +269,40 @@ static void signals(void)
 	alarm_each(30);
 	check(gives(raw_run(raw, &address), EINTR), "a signal ends the read of a guest that sleeps");
 	alarm_each(0);
+	raw_free(raw);
+}
+
+static void initialize_again(void)
+{
+	struct raw *raw = raw_new();
+	unsigned long words[] = { LHREQ_INITIALIZE, 4096, RAW_PAGES, RAW_START };
+	unsigned long address;
+
+	raw_prologue(raw);
+	raw_hypercall(raw, NOTIFY, 0x5000, 0, 0, 0);
+	check(write(raw->fd, words, sizeof(words)) == -1, "memory that is not there is refused");
+	check(raw_initialize(raw) == 24 && raw_run(raw, &address) == 8 && address == 0x5000,
+	      "and INITIALIZE may be tried again");
+	raw_free(raw);
+}
+
+/* The time that a process has used up, of which the host tells in another way. */
+static void used_time(void)
+{
+	struct sigaction action = { .sa_handler = wake };
+	struct itimerval when = { { 0, 50000 }, { 0, 50000 } }, never = { 0 };
+	struct raw *raw = raw_new();
+	unsigned long address;
+
+	raw_prologue(raw);
+	raw_spin(raw);
+	raw_initialize(raw);
+	sigaction(SIGPROF, &action, NULL);
+	setitimer(ITIMER_PROF, &when, NULL);
+	alarm_each(900);
+	check(gives(raw_run(raw, &address), EINTR) && profiles, "a guest that spins uses up time");
+	alarm_each(0);
+	setitimer(ITIMER_PROF, &never, NULL);
 	raw_free(raw);
 }
 
@@ -312,6 +348,158 @@ static void memory_taken_away(void)
 	mprotect(raw->memory + 0x80000, 0x40000, PROT_READ);
 	check(gives(raw_run(raw, &address), ENOENT), "and one whose memory is read-only");
 	raw_free(raw);
+}
+
+/* What a launcher may do to memory of a running guest: nobody but the guest may suffer. */
+static void memory_changed(void)
+{
+	unsigned long address;
+	struct raw *raw = toucher();
+	void *moved;
+	pid_t child;
+
+	raw_run(raw, &address);
+	madvise(raw->memory, RAW_BYTES, MADV_DONTNEED);
+	check(raw_run(raw, &address) == 8 && address == 0x6000,
+	      "memory that is given back stays with the guest");
+	raw_free(raw);
+
+	raw = toucher();
+	raw_run(raw, &address);
+	moved = mremap(raw->memory + 0x80000, 0x40000, 0x40000, MREMAP_MAYMOVE | MREMAP_FIXED,
+		       mmap(NULL, 0x40000, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	check(gives(raw_run(raw, &address), ENOENT), "memory that moves away is gone");
+	munmap(moved, 0x40000);
+	raw_free(raw);
+
+	/* The child writes what the guest has not touched yet, and then what it has. */
+	raw = toucher();
+	raw_run(raw, &address);
+	child = fork();
+	if (!child) {
+		memset(raw->memory, 0x55, RAW_BYTES);
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+	check(raw_run(raw, &address) == 8 && address == 0x6000 &&
+		      *(uint32_t *)(raw->memory + 0xd0000) == 0xd0000 &&
+		      raw->memory[RAW_START] != 0x55,
+	      "a forked child writes to memory of its own");
+	raw_free(raw);
+}
+
+/* The file under a shared memory is cut off. */
+static void memory_cut(void)
+{
+	int fd = memfd_create("guest", MFD_CLOEXEC);
+	struct raw *raw = toucher();
+	struct raw *cut = raw_new();
+	unsigned long address;
+
+	if (ftruncate(fd, RAW_BYTES) < 0)
+		exit(2);
+	munmap(cut->memory, RAW_BYTES);
+	cut->memory = mmap(NULL, RAW_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	memcpy(cut->memory, raw->memory, RAW_BYTES);
+	raw_initialize(cut);
+	raw_run(cut, &address);
+	check(ftruncate(fd, 0x80000) == 0 && gives(raw_run(cut, &address), ENOENT),
+	      "a guest whose file is cut off dies");
+	raw_free(raw);
+	raw_free(cut);
+	close(fd);
+}
+
+static void *spin(void *argument)
+{
+	unsigned long address;
+
+	raw_initialize(argument);
+	while (raw_run(argument, &address) == -1 && errno == EINTR)
+		;
+	return NULL;
+}
+
+static struct raw *spinner(void)
+{
+	struct raw *raw = raw_new();
+
+	raw_prologue(raw);
+	raw_spin(raw);
+	return raw;
+}
+
+/* One thread runs a guest that spins; another closes the file, or becomes another program. */
+static void other_threads(void)
+{
+	pid_t child;
+	int status;
+
+	child = fork();
+	if (!child) {
+		struct raw *raw = spinner();
+		pthread_t thread;
+
+		pthread_create(&thread, NULL, spin, raw);
+		usleep(50000);
+		close(raw->fd);
+		usleep(50000);
+		_exit(0);
+	}
+	waitpid(child, &status, 0);
+	check(status == 0, "the file is closed while another thread runs the guest");
+
+	child = fork();
+	if (!child) {
+		struct raw *raw = spinner();
+		char number[16];
+		pthread_t thread;
+
+		snprintf(number, sizeof(number), "%d", dup(raw->fd));
+		pthread_create(&thread, NULL, spin, raw);
+		usleep(50000);
+		execl("/proc/self/exe", "device-test", "after-exec", number, NULL);
+		_exit(2);
+	}
+	waitpid(child, &status, 0);
+	check(status == 0, "another program takes the place of one whose thread runs a guest");
+}
+
+/* A child that still has the file when its parent, which ran the guest, was killed. */
+static void heir(void)
+{
+	int report[2];
+	char answer = 'x';
+	pid_t child;
+
+	if (pipe(report) < 0)
+		exit(2);
+	child = fork();
+	if (!child) {
+		struct raw *raw = spinner();
+		unsigned long address;
+
+		raw_initialize(raw);
+		if (!fork()) {
+			pid_t parent = getppid();
+
+			usleep(50000);
+			kill(parent, SIGKILL);
+			usleep(100000);
+			answer = raw_request(raw, LHREQ_IRQ, 3, 0) == 0 &&
+				 gives(raw_run(raw, &address), EPERM) ? 'y' : 'n';
+			if (write(report[1], &answer, 1) != 1)
+				_exit(1);
+			_exit(0);
+		}
+		raw_run(raw, &address);
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+	close(report[1]);
+	check(read(report[0], &answer, 1) == 1 && answer == 'y',
+	      "a child that has the file when its parent was killed finds it harmless");
+	close(report[0]);
 }
 
 static void *give_birth(void *argument)
@@ -488,7 +676,13 @@ int main(int argc, char **argv)
 	eventfds();
 	deaths();
 	signals();
+	used_time();
 	memory_taken_away();
+	initialize_again();
+	memory_changed();
+	memory_cut();
+	other_threads();
+	heir();
 	orphan();
 	other_program();
 	wide_start();
