@@ -47,6 +47,14 @@ def programs():
   return {name: f"{out}/{name}" for name in names}
 
 
+def linux_init():
+  """The first program of a real Linux guest."""
+  out = f"{places.CACHE}/programs"
+  os.makedirs(out, exist_ok=True)
+  _make(f"{places.HERE}/linux", f"OUT={out}")
+  return f"{out}/linux-init"
+
+
 def unit_tests():
   """The program with the unit tests of the module's pure files."""
   out = f"{places.CACHE}/programs"

@@ -29,7 +29,9 @@ COMPLAINTS = re.compile(
   r"|do_IRQ: .* No irq handler|Fixing recursive fault"
 )
 
-_ACCEL = "tcg,thread=multi"
+_ACCEL = ["-accel", "tcg,thread=multi"]
+# Virtual time is 8 ns for each instruction, which one thread executes.
+_ICOUNT = ["-accel", "tcg,thread=single", "-icount", "shift=3,sleep=off"]
 _APPEND = (
   "console=ttyS0 loglevel=5 panic=-1 oops=panic no_timer_check tsc=reliable"
   " cryptomgr.notests random.trust_cpu=on"
@@ -43,7 +45,7 @@ class Machine:
   """
 
   def __init__(self, name, kernel, script, files, cpu="Skylake-Client-v4", cpus=2, memory=384,
-               append="nokaslr", serial="stdio"):
+               append="nokaslr", serial="stdio", icount=False):
     os.makedirs(places.ROOM, exist_ok=True)
     self.name = name
     self.log = f"{places.ROOM}/{name}.log"
@@ -52,7 +54,8 @@ class Machine:
     initrd = f"{places.ROOM}/{name}.cpio"
     _write_initrd(initrd, script, files)
     self.command = [
-      "qemu-system-x86_64", "-accel", _ACCEL, "-cpu", cpu, "-smp", str(cpus), "-m", str(memory),
+      "qemu-system-x86_64", *(_ICOUNT if icount else _ACCEL),
+      "-cpu", cpu, "-smp", str(cpus), "-m", str(memory),
       "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", serial,
       "-kernel", kernel.image, "-initrd", initrd, "-append", f"{_APPEND} {append}",
     ]
