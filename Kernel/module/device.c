@@ -165,6 +165,10 @@ static ssize_t read_death(struct lguest *lg, char __user *buf, size_t size)
 {
 	if (lg->restart)
 		return -ERESTART;
+	if (!lg->death_told) {
+		lg->death_told = true;
+		return -ENOENT;
+	}
 	size = min(size, strlen(lg->death) + 1);
 	return copy_to_user(buf, lg->death, size) ? -EFAULT : size;
 }
@@ -180,9 +184,13 @@ static ssize_t lg_read(struct file *file, char __user *buf, size_t size,
 	/* After an exec the thread is the same, and its memory another. */
 	if (current != lg->task || current->mm != lg->mm)
 		return -EPERM;
-	if (lg->dead)
-		return read_death(lg, buf, size);
-	return lg_run(lg, (unsigned long __user *)buf);
+	if (!lg->dead) {
+		ssize_t ret = lg_run(lg, (unsigned long __user *)buf);
+
+		if (ret)
+			return ret;
+	}
+	return read_death(lg, buf, size);
 }
 
 static const struct file_operations lg_fops = {

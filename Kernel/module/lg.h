@@ -104,7 +104,7 @@ struct lguest {
 	/* Why the guest is dead; restart is death of another kind. */
 	bool dead;
 	bool restart;
-	bool death_told;
+	bool death_told;	/* the read() after that gives the reason */
 	char death[160];
 
 	/* Guest memory. */

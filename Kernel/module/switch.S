@@ -219,44 +219,37 @@ SYM_FUNC_START(lg_switch)
 	/*
 	 * The gate of int $0x80: the guest goes on in its handler, without the
 	 * host.  The frame for that is written through the guest's own page
-	 * tables, on the stack that C has found to be right for it; the frame
-	 * for iretq C has left ready but for the flags.  What the trap has left
-	 * stays as it is, so that whatever goes wrong here, up to iretq itself,
-	 * leaves like any other trap.
+	 * tables, on the stack that C has found to be right for it (if none is,
+	 * that is 0, and the write faults); the frame for iretq C has left
+	 * ready but for the flags.  Nothing of the trap is overwritten, nor any
+	 * register that the guest can name, so that whatever goes wrong here,
+	 * up to iretq itself, leaves like any other trap.
 	 */
 #define OF_STATE(field)		((field) - LG_REGS - LG_REG_EIP)(%rsp)
 #define OF_TRAP(field)		((field) - LG_REG_EIP)(%rsp)
 SYM_INNER_LABEL(lg_reflect_syscall, SYM_L_GLOBAL)
 	ANNOTATE_NOENDBR
 .Lreflect:
-	movq	%rax, OF_STATE(LG_SYSCALL_RAX)
-	movq	%rcx, OF_STATE(LG_SYSCALL_RCX)
-.Lreflect_saved:
-	movl	OF_STATE(LG_SYSCALL_ESP), %ecx
-	jecxz	.Lsyscall_to_host
 	testb	$2, OF_TRAP(LG_REG_CS)
-	jz	.Lsyscall_to_host
-	movl	OF_TRAP(LG_REG_SS), %eax
-	movl	%eax, -4(%rcx)
-	movl	OF_TRAP(LG_REG_ESP), %eax
-	movl	%eax, -8(%rcx)
-	movl	OF_TRAP(LG_REG_CS), %eax
-	movl	%eax, -16(%rcx)
-	movl	OF_TRAP(LG_REG_EIP), %eax
-	movl	%eax, -20(%rcx)
-	movl	OF_TRAP(LG_REG_EFLAGS), %eax
-	movl	%eax, -12(%rcx)
+	jz	.Lleave_with_syscall
+	movl	OF_STATE(LG_SYSCALL_ESP), %r8d
+	movl	OF_TRAP(LG_REG_SS), %r9d
+	movl	%r9d, -4(%r8)
+	movl	OF_TRAP(LG_REG_ESP), %r9d
+	movl	%r9d, -8(%r8)
+	movl	OF_TRAP(LG_REG_CS), %r9d
+	movl	%r9d, -16(%r8)
+	movl	OF_TRAP(LG_REG_EIP), %r9d
+	movl	%r9d, -20(%r8)
+	movl	OF_TRAP(LG_REG_EFLAGS), %r9d
+	movl	%r9d, -12(%r8)
 	/* IF is set: it is as long as a guest runs. */
-	andl	$(LG_EFLAGS_GUEST & ~LG_EFLAGS_TF) | LG_EFLAGS_ALWAYS, %eax
-	movl	%eax, OF_STATE(LG_SYSCALL_FRAME + 16)
-	movq	OF_STATE(LG_SYSCALL_RAX), %rax
-	movq	OF_STATE(LG_SYSCALL_RCX), %rcx
+	andl	$(LG_EFLAGS_GUEST & ~LG_EFLAGS_TF) | LG_EFLAGS_ALWAYS, %r9d
+	movl	%r9d, OF_STATE(LG_SYSCALL_FRAME + 16)
 	leaq	OF_STATE(LG_SYSCALL_FRAME), %rsp
 	iretq
 .Lreflect_end:
 
-.Lsyscall_to_host:
-	movq	OF_STATE(LG_SYSCALL_RCX), %rcx
 .Lleave_with_syscall:
 	pushq	$0
 	pushq	$0x80
@@ -320,11 +313,7 @@ SYM_INNER_LABEL(lg_trap_in_switcher, SYM_L_LOCAL)
 	movl	%eax, LG_EXIT_VECTOR(%rbx)
 	jmp	.Lrestore_host
 
-	/*
-	 * A page fault on the guest's stack, or an NMI: leave with the system
-	 * call.  Its %rax, %rbx and %rcx are on this trap's stack, or saved.
-	 * Nobody misses %r8 and above, which the guest cannot name.
-	 */
+	/* A page fault on the guest's stack, or an NMI. */
 .Lgive_up_reflecting:
 	cmpl	$X86_TRAP_NMI, %eax
 	je	1f
@@ -333,16 +322,11 @@ SYM_INNER_LABEL(lg_trap_in_switcher, SYM_L_LOCAL)
 1:
 	btsl	%eax, LG_NOTED(%rbx)
 2:
-	cmpq	$(.Lreflect_saved - .Lreflect), %rcx
+	leaq	LG_REGS + LG_REG_EIP(%rbx), %r8
 	popq	%rcx
-	popq	%r8
+	popq	%rbx
 	popq	%rax
-	jb	3f
-	movq	LG_SYSCALL_RAX(%rbx), %rax
-	movq	LG_SYSCALL_RCX(%rbx), %rcx
-3:
-	leaq	LG_REGS + LG_REG_EIP(%rbx), %rsp
-	movq	%r8, %rbx
+	movq	%r8, %rsp
 	jmp	.Lleave_with_syscall
 
 	.balign LG_STUB_SIZE

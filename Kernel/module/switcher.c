@@ -41,8 +41,6 @@ AT(exit_vector, LG_EXIT_VECTOR);
 AT(noted, LG_NOTED);
 AT(cr2, LG_CR2);
 AT(syscall_esp, LG_SYSCALL_ESP);
-AT(syscall_rax, LG_SYSCALL_RAX);
-AT(syscall_rcx, LG_SYSCALL_RCX);
 AT(syscall_frame, LG_SYSCALL_FRAME);
 AT(syscall_frame.eflags, LG_SYSCALL_FRAME + 16);
 AT(transition_gdt, LG_TRANSITION_GDT);

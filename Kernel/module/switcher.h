@@ -26,8 +26,6 @@
 #define LG_NOTED		0x08c
 #define LG_CR2			0x090
 #define LG_SYSCALL_ESP		0x098
-#define LG_SYSCALL_RAX		0x0a0
-#define LG_SYSCALL_RCX		0x0a8
 #define LG_TRANSITION_GDT	0x0c0
 #define LG_TSS			0x140
 #define LG_GUEST_GDT		0x200
@@ -140,11 +138,9 @@ struct lg_state {
 	/* NMI and machine check that came while the Switcher was leaving. */
 	u32 noted;
 	u64 cr2;
-	/* Where int 0x80 from user mode goes; without syscall_esp, to C. */
+	/* The stack for int 0x80 from user mode; 0 lets C see to it. */
 	u32 syscall_esp, : 32;
-	u64 syscall_rax;
-	u64 syscall_rcx;
-	u8 pad1[LG_TRANSITION_GDT - 0xb0];
+	u8 pad1[LG_TRANSITION_GDT - 0xa0];
 	/* The host's descriptors, with its TSS not busy. */
 	u64 transition_gdt[16];
 	struct lg_tss tss;

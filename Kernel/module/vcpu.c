@@ -173,11 +173,14 @@ static ssize_t give_notify(struct lguest *lg, unsigned long __user *buf)
 	return sizeof(*buf);
 }
 
+/* What read() is to return, or 0 when the guest is dead. */
 ssize_t lg_run(struct lguest *lg, unsigned long __user *buf)
 {
 	while (!lg->dead) {
 		if (lg->hypercall)
 			lg_do_hypercalls(lg);
+		if (lg->dead)
+			break;
 		if (lg->notify)
 			return give_notify(lg, buf);
 		if (signal_pending(current))
@@ -196,5 +199,5 @@ ssize_t lg_run(struct lguest *lg, unsigned long __user *buf)
 		enter(lg);
 		cond_resched();
 	}
-	return lg->restart ? -ERESTART : -ENOENT;
+	return 0;
 }
