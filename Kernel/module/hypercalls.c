@@ -5,6 +5,7 @@
  * trapped.
  */
 #include <linux/mm.h>
+#include <linux/nospec.h>
 
 #include "lg.h"
 #include "trace.h"
@@ -28,6 +29,9 @@ enum {
 	HCALL_LOAD_GDT_ENTRY	= 18,
 	HCALL_SEND_INTERRUPTS	= 19,
 };
+
+/* How many are counted, each for itself. */
+#define CALL_NUMBERS		32
 
 #define SHUTDOWN_RESTART	2
 #define SHUTDOWN_TEXT_MAX	128
@@ -122,8 +126,11 @@ static void do_call(struct lguest *lg, const struct lg_call *call)
 	const u32 *args = call->args;
 
 	trace_lguest_hypercall(call->number, args);
-	if (call->number < ARRAY_SIZE(lg->counters.hypercalls_by_number))
-		lg->counters.hypercalls_by_number[call->number]++;
+	if (call->number < CALL_NUMBERS) {
+		u32 index = array_index_nospec(call->number, CALL_NUMBERS);
+
+		lg->counters.hypercalls_by_number[index]++;
+	}
 
 	if (!lg->data.words && call->number != HCALL_LGUEST_INIT) {
 		lg_kill(lg, "hypercall %u before INIT", call->number);

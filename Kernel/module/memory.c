@@ -9,6 +9,7 @@
  * right address space.
  */
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/sched/mm.h>
 #include <linux/vmalloc.h>
 
@@ -81,6 +82,7 @@ void *lg_page(struct lguest *lg, u32 pfn)
 
 	if (pfn >= lg->pfn_limit)
 		return NULL;
+	pfn = array_index_nospec(pfn, lg->pfn_limit);
 	page = lg->pages[pfn];
 	if (likely(page))
 		return page_address(page);
@@ -123,8 +125,10 @@ static bool copy_small(struct lguest *lg, u32 gpa, void *buf, u32 len,
 	u32 pfn = gpa >> PAGE_SHIFT;
 	void *at;
 
-	if (pfn >= lg->pfn_limit || !lg->pages[pfn] ||
-	    offset_in_page(gpa) + len > PAGE_SIZE)
+	if (pfn >= lg->pfn_limit || offset_in_page(gpa) + len > PAGE_SIZE)
+		return false;
+	pfn = array_index_nospec(pfn, lg->pfn_limit);
+	if (!lg->pages[pfn])
 		return false;
 	at = page_address(lg->pages[pfn]) + offset_in_page(gpa);
 	if (len == sizeof(u32)) {

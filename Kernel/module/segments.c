@@ -3,6 +3,8 @@
  * The guest's GDT, which the CPU uses as it stands in the state page, and the
  * selectors that a guest is entered with.
  */
+#include <linux/nospec.h>
+
 #include "descriptor.h"
 #include "lg.h"
 
@@ -44,6 +46,7 @@ void lg_load_gdt_entry(struct lguest *lg, u32 index, u32 low, u32 high)
 		lg_kill(lg, "too many gdt entries %u", index);
 		return;
 	}
+	index = array_index_nospec(index, LG_GDT_ENTRIES);
 	/* Linux loads a TSS, and zeros for the rest of what is not its own. */
 	if (!lg_descriptor_settable(index))
 		return;

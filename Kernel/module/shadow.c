@@ -22,6 +22,7 @@
 #include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <asm/cpufeature.h>
 #include <asm/pgtable_types.h>
 
@@ -554,6 +555,7 @@ static void set_pdpte(struct lguest *lg, u32 pgdir, u32 index)
 
 	if (index >= LG_SLOTS)
 		return;
+	index = array_index_nospec(index, LG_SLOTS);
 	if (!is_shared(lg, index)) {
 		root = find_root(lg, pgdir);
 		if (root)

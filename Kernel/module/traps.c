@@ -4,6 +4,7 @@
  * guest handles by itself, and how that is put before it.
  */
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <asm/trapnr.h>
 
 #include "descriptor.h"
@@ -25,6 +26,7 @@ void lg_load_idt_entry(struct lguest *lg, u32 vector, u32 low, u32 high)
 		lg_kill(lg, "Setting idt entry %u", vector);
 		return;
 	}
+	vector = array_index_nospec(vector, LG_IDT_ENTRIES);
 	if (!lg_gate_settable(vector))
 		return;
 	if (lg_gate_present(&gate) && !lg_gate_type_ok(&gate)) {
