@@ -12,6 +12,7 @@
 //     driverAccepted(features)                    once negotiation ends
 //     start(queue 0 …) -> RunningQueue            any queue, any order, again after a stop
 //     running.stop() -> Virtqueue                 the queue comes back, nothing in flight
+//     driverReturned()                            all queues stopped: the same driver goes on
 //     reset()                                     all queues stopped: forget the driver
 
 public import Linux
@@ -63,8 +64,15 @@ public protocol Device: AnyObject, Sendable {
     _ queue: consuming Virtqueue, index: Int, wiring: consuming QueueWiring
   ) throws(DeviceError) -> RunningQueue
 
-  /// Forgets the driver: features, modes it chose, a state of failure. All queues are stopped.
+  /// Forgets the driver: features, a state of failure, what was left of its last requests. All queues
+  /// are stopped.
   func reset()
+
+  /// The driver was there before, perhaps while another process served it: its queues go on where they
+  /// stood. Called with all queues stopped, after `driverAccepted` and before the first `start`.
+  ///
+  /// A device that cannot know what that driver chose takes what is safe whatever it was.
+  func driverReturned()
 
   /// Where the transport learns that the configuration space has changed.
   var configurationChange: ChangeSignal { get }
@@ -73,6 +81,9 @@ public protocol Device: AnyObject, Sendable {
 extension Device {
   /// A device without writable fields refuses.
   public func writeConfiguration(at offset: Int, _ bytes: [UInt8]) -> Bool { false }
+
+  /// A device whose driver chooses nothing has nothing to know.
+  public func driverReturned() {}
 }
 
 /// What the host refused when a device was made or started: what, which, why.

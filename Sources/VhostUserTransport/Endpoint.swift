@@ -23,6 +23,7 @@ final class Endpoint {
   private let once: Bool
   private let logger: Logger
   private let inbox: EventInbox
+  private let trace: DriverTrace
   /// Where front-ends connect; nil where we connect, or have but one connection.
   private var listener: FileDescriptor?
   /// The socket file that is ours to remove.
@@ -51,6 +52,7 @@ final class Endpoint {
     self.once = once
     self.logger = logger
     self.inbox = inbox
+    trace = DriverTrace(ringCount: device.queueSizes.count)
     switch location {
     case .listen(let path, let access): try listen(path, access)
     case .connect: break
@@ -150,7 +152,8 @@ final class Endpoint {
   private func begin(_ socket: consuming FileDescriptor) {
     statistics.sessions += 1
     let session = Session(
-      device: device, number: UInt64(number) << 40 | statistics.sessions, inbox: inbox)
+      device: device, trace: trace, number: UInt64(number) << 40 | statistics.sessions,
+      inbox: inbox)
     connection = Connection(socket, session: session)
     lifeLines.log(.info, "\(device.name): front-end connected", to: logger)
   }
@@ -184,7 +187,7 @@ final class Endpoint {
     }
   }
 
-  /// Ends the session: nothing of it is left, and the device is as new.
+  /// Ends the session: nothing of it is left but what the device knows of its driver.
   private func end(_ reason: SessionError) {
     guard let connection else { return }
     reportFaults(of: connection.session)

@@ -148,7 +148,7 @@ extension Session {
 
   private func start(_ ring: Vring) {
     guard let size = ring.size, let address = ring.address, let guest = memory.guest else { return }
-    if !rings.contains(where: \.isRunning) { applyFeatures() }
+    if !rings.contains(where: \.isRunning) { meetDriver() }
     do {
       let configuration = try configuration(of: ring, size: size, address: address)
       try start(ring, try Virtqueue(configuration, memory: guest))

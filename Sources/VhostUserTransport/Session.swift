@@ -38,6 +38,8 @@ final class Session {
   let number: UInt64
   private let inbox: EventInbox
   let rings: [Vring]
+  /// Tells a new driver from one that comes back; it outlives the session.
+  private let trace: DriverTrace
 
   /// What the driver accepted last, without the protocol's own bit.
   private var acceptedFeatures: Features = []
@@ -54,11 +56,12 @@ final class Session {
   /// What rings that could not run, or have broken, are to be reported with. The owner takes it.
   private(set) var faults: [RingFault] = []
 
-  init(device: any Device, number: UInt64, inbox: EventInbox) {
+  init(device: any Device, trace: DriverTrace, number: UInt64, inbox: EventInbox) {
     self.device = device
+    self.trace = trace
     self.number = number
     self.inbox = inbox
-    rings = (0..<device.queueSizes.count).map { Vring(index: $0) }
+    rings = (0..<device.queueSizes.count).map { Vring(index: $0, trace: trace) }
   }
 
   /// Lets all workers begin to stop: they finish what they have in flight side by side.
@@ -66,17 +69,17 @@ final class Session {
     for ring in rings { ring.requestHalt() }
   }
 
-  /// Stops everything and makes the device forget the driver. Idempotent.
+  /// Stops everything. The device remembers its driver: it may come back. Idempotent.
   func end() {
-    requestHalt()
-    for ring in rings { ring.reset() }
+    stopAll()
     memory = .empty
     channel = nil
-    forgetDriver()
   }
 
-  private func forgetDriver() {
-    device.reset()
+  /// Makes the session as it began, but for features and memory.
+  private func stopAll() {
+    requestHalt()
+    for ring in rings { ring.reset() }
     deviceKnowsFeatures = false
     status = 0
   }
@@ -243,8 +246,23 @@ extension Session {
     if !rings.contains(where: \.isRunning) { applyFeatures() }
   }
 
+  /// The first ring is about to run: makes the device ready for its driver, a new one or the one that
+  /// it knows. - Precondition: no ring runs.
+  func meetDriver() {
+    let isPacked = acceptedFeatures.contains(.packedRing)
+    let started = rings.filter(\.isStarted)
+    let isBack = trace.isBack(
+      started.map { ($0.index, $0.startsAtBeginning(isPacked: isPacked)) })
+    if !isBack {
+      device.reset()
+      deviceKnowsFeatures = false
+    }
+    applyFeatures()
+    if isBack { device.driverReturned() }
+  }
+
   /// Tells the device what the driver accepted, if that is new to it. - Precondition: no ring runs.
-  func applyFeatures() {
+  private func applyFeatures() {
     guard !deviceKnowsFeatures || features != acceptedFeatures else { return }
     features = acceptedFeatures
     deviceKnowsFeatures = true
@@ -288,16 +306,18 @@ extension Session {
   private func setStatus(_ number: UInt64) throws(SessionError) {
     guard let new = UInt8(exactly: number) else { throw .badNumber(.setStatus, number) }
     if new == 0 {
-      resetDevice()
+      // Not the driver's end yet: QEMU says so when it pauses a guest. Where rings start tells.
+      stopAll()
     } else {
       status = new | status & Self.needsReset
     }
   }
 
   private func resetDevice() {
-    requestHalt()
-    for ring in rings { ring.reset() }
-    forgetDriver()
+    stopAll()
+    for ring in rings { ring.forgetTold() }
+    trace.forget()
+    device.reset()
   }
 
   /// What RESET_OWNER is recommended to do, if anything: no ring runs until it is set up again.

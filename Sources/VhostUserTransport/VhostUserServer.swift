@@ -136,8 +136,8 @@ public final class VhostUserServer {
     }
   }
 
-  /// Ends all sessions: requests in flight are finished, queues stopped, sockets removed. Devices are
-  /// reset and can be used again elsewhere.
+  /// Ends all sessions: requests in flight are finished, queues stopped, sockets removed. Devices keep
+  /// what they know of their drivers, and can be used again elsewhere.
   public func shutdown() {
     for endpoint in endpoints { endpoint.connection?.session.requestHalt() }
     for endpoint in endpoints { endpoint.close() }

@@ -127,8 +127,12 @@ final class Vring {
   private(set) var run: UInt64 = 0
   /// What GET_VRING_BASE answered last.
   private var toldBase: UInt32?
+  private let trace: DriverTrace
 
-  init(index: Int) { self.index = index }
+  init(index: Int, trace: DriverTrace) {
+    self.index = index
+    self.trace = trace
+  }
 
   /// Whether a worker serves it.
   var isRunning: Bool { layout != nil }
@@ -158,6 +162,7 @@ final class Vring {
     layout = nil
     let queue = running.stop()
     base = Self.encode(queue.position, isPacked: isPacked)
+    trace.stopped(ring: index, atBeginning: startsAtBeginning(isPacked: isPacked))
   }
 
   /// Forgets what belongs to a run of the ring: the front-end starts it anew with a kick.
@@ -206,6 +211,15 @@ final class Vring {
   /// a packed ring, where it would otherwise mean the second round: User-mode Linux sends it so.
   func setBase(_ number: UInt32) {
     base = number == 0 && toldBase != 0 ? nil : number
+  }
+
+  /// The front-end does not remember what it was told.
+  func forgetTold() { toldBase = nil }
+
+  /// Whether it would start where a new driver's ring starts.
+  func startsAtBeginning(isPacked: Bool) -> Bool {
+    guard let base, let position = Self.decode(base, isPacked: isPacked) else { return base == nil }
+    return Self.encode(position, isPacked: isPacked) == Self.encode(.start, isPacked: isPacked)
   }
 
   /// What GET_VRING_BASE answers.

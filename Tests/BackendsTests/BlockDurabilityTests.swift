@@ -174,12 +174,42 @@ struct BlockDurabilityTests {
     #expect(device.configuration()[32] == 0)
     #expect(device.writeConfiguration(at: 32, [1]))
     #expect(device.configuration()[32] == 1)
+    // A front-end may show the next driver what it has read: that must be true.
     #expect(device.writeConfiguration(at: 32, [0]))
     device.reset()
+    #expect(device.configuration()[32] == 0)
+    device.driverAccepted(BlockBed.modern)
+    device.driverReturned()
+    #expect(device.configuration()[32] == 0)
+    // One that does not know of modes flushes.
+    device.driverAccepted([.version1, .blockFlush])
     #expect(device.configuration()[32] == 1)
     // Without FLUSH there is one mode only.
     device.driverAccepted([.version1, .blockConfigWriteback])
     #expect(device.configuration()[32] == 0)
+  }
+
+  @Test("a disk whose driver was there before this process makes each write durable")
+  func driverFromBefore() throws {
+    let image = try TestImage(byteCount: 65536)
+    let old = try BlockDevice(name: "block0", options: BlockOptions(path: image.path))
+    old.driverAccepted(BlockBed.modern)
+    old.driverReturned()
+    #expect(old.configuration()[32] == 0)
+    // Until that driver says that it flushes.
+    #expect(old.writeConfiguration(at: 32, [1]))
+    old.driverReturned()
+    #expect(old.configuration()[32] == 1)
+  }
+
+  @Test("a disk whose driver this process has seen from its start stays in write-back")
+  func driverFromItsStart() throws {
+    let image = try TestImage(byteCount: 65536)
+    let new = try BlockDevice(name: "block0", options: BlockOptions(path: image.path))
+    new.reset()
+    new.driverAccepted(BlockBed.modern)
+    new.driverReturned()
+    #expect(new.configuration()[32] == 1)
   }
 
   // MARK: Barriers

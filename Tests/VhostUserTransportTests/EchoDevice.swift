@@ -18,14 +18,17 @@ final class EchoDevice: Device {
     var configuration: [UInt8] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
     var accepted: [Features] = []
     var resets = 0
+    var returns = 0
     var starts = 0
   }
   private let record = Mutex(Record())
 
-  /// What the driver accepted, each time that the device was told.
+  /// What the driver accepted, each time that the device was told since its reset.
   var accepted: [Features] { record.withLock { $0.accepted } }
   /// How often the device was reset.
   var resets: Int { record.withLock { $0.resets } }
+  /// How often the device was told that its driver has come back.
+  var returns: Int { record.withLock { $0.returns } }
   /// How often one of its queues was started.
   var starts: Int { record.withLock { $0.starts } }
 
@@ -62,7 +65,14 @@ final class EchoDevice: Device {
     }
   }
 
-  func reset() { record.withLock { $0.resets += 1 } }
+  func reset() {
+    record.withLock { record in
+      record.resets += 1
+      record.accepted = []
+    }
+  }
+
+  func driverReturned() { record.withLock { $0.returns += 1 } }
 }
 
 private struct EchoBody: QueueBody, ~Copyable {

@@ -150,8 +150,11 @@ public final class BlockDevice: Device {
     state.accept(features.intersection(offeredFeatures))
   }
 
-  /// Forgets the driver, the cache mode it chose, and a failed flush.
+  /// Forgets the driver and a failed flush. The cache mode stays: see BlockState.swift.
   public func reset() { state.reset() }
+
+  /// Makes every write durable where this process has not been told the mode that the driver chose.
+  public func driverReturned() { state.driverReturned() }
 
   /// Looks at the image's size again, and tells the driver where it has changed.
   ///

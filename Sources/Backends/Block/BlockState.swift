@@ -9,6 +9,10 @@
 // After fdatasync has failed once, the kernel may have dropped the pages that it could not write, and the
 // next fdatasync would succeed without them. So the failure is remembered for the whole disk, whichever
 // queue met it, and every request for durability fails until the driver resets the device.
+//
+// The mode that a driver chose with CONFIG_WCE outlives it. A front-end may keep a copy of the
+// configuration space and show the next driver that, as QEMU does for its vhost-user disks. A driver
+// that reads "write-through" there never flushes, so write-through ends only when a driver says so.
 
 import Linux
 import Synchronization
@@ -29,6 +33,8 @@ final class BlockState: Sendable {
   private let sectors: Atomic<UInt64>
   private let accepted = Atomic<UInt64>(0)
   private let wantsWriteback = Atomic<Bool>(true)
+  /// Whether this process knows what its driver believes the mode to be.
+  private let isModeKnown = Atomic<Bool>(false)
   private let writeThrough = Atomic<Bool>(true)
   private let failed = Atomic<Bool>(false)
 
@@ -90,17 +96,33 @@ final class BlockState: Sendable {
   }
 
   /// The mode that the configuration space shows.
-  var isWriteback: Bool { !isWriteThrough || accepted.load(ordering: .relaxed) == 0 }
+  var isWriteback: Bool {
+    if accepted.load(ordering: .relaxed) == 0 { return wantsWriteback.load(ordering: .relaxed) }
+    return !isWriteThrough
+  }
 
   /// The driver chooses a mode. - Precondition: it has accepted CONFIG_WCE.
   func setWriteback(_ on: Bool) {
+    isModeKnown.store(true, ordering: .relaxed)
     wantsWriteback.store(on, ordering: .relaxed)
     updateMode()
   }
 
+  /// The driver may have chosen write-through before this process was there.
+  func driverReturned() {
+    guard !isModeKnown.exchange(true, ordering: .relaxed), accepts(.blockConfigWriteback) else {
+      return
+    }
+    wantsWriteback.store(false, ordering: .relaxed)
+    updateMode()
+    trouble.report(
+      "\(path): its driver was there before this process and may count on write-through, so each"
+        + " write is made durable")
+  }
+
   func reset() {
+    isModeKnown.store(true, ordering: .relaxed)
     accepted.store(0, ordering: .relaxed)
-    wantsWriteback.store(true, ordering: .relaxed)
     failed.store(false, ordering: .relaxed)
     updateMode()
   }
@@ -109,7 +131,8 @@ final class BlockState: Sendable {
   /// A legacy driver asks with barriers.
   private func updateMode() {
     let canAsk = accepts(.blockFlush) || accepts(.blockBarrier)
-    writeThrough.store(
-      !(canAsk && wantsWriteback.load(ordering: .relaxed)), ordering: .relaxed)
+    // One without CONFIG_WCE cannot have been told that it need not ask.
+    let wants = wantsWriteback.load(ordering: .relaxed) || !accepts(.blockConfigWriteback)
+    writeThrough.store(!(canAsk && wants), ordering: .relaxed)
   }
 }
