@@ -14,8 +14,10 @@ import time
 
 from failure import Failure
 
-# An instruction that is not reached by then is one that this CPU or these guests do not need.
-_PATIENCE = 1.5
+# The way in is always reached. An instruction that is not reached by then is one that this CPU or
+# these guests do not need.
+_PATIENCE_IN = 10
+_PATIENCE = 3
 
 
 class Windows:
@@ -43,7 +45,7 @@ class Windows:
     places = _instructions(self._module)
     for offset in places:
       # At the next way in, the host has taken care of the one before.
-      stub.run_to(start + places[0], _PATIENCE)
+      stub.run_to(start + places[0], _PATIENCE_IN)
       if stub.run_to(start + offset, _PATIENCE):
         self._send(machine)
         self._sent += 1
