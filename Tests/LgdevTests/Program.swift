@@ -91,6 +91,8 @@ final class Program {
     return (code, try program.files.text("out"), try program.errorLines)
   }
 
+  var isRunning: Bool { process.isRunning }
+
   var processID: Int32 { process.processIdentifier }
 
   func send(_ signal: Int32) { kill(process.processIdentifier, signal) }
