@@ -107,20 +107,67 @@ struct BlockDurabilityTests {
     arguments: RecordedDisk.Engine.allCases, seeds)
   func writeThrough(engine: RecordedDisk.Engine, seed: UInt64?) throws {
     let batch = try Batch(engine, .init(seed: seed))
-    batch.disk.state.setWriteback(false)
-    try checkWriteThrough(batch)
+    #expect(batch.disk.setWriteback(false))
+    // There was nothing to make durable, but nobody knows that.
+    #expect(batch.recorder.operations == [.sync])
+    try checkWriteThrough(batch, from: 2)
   }
 
-  private func checkWriteThrough(_ batch: Batch) throws {
+  @Test(
+    "switching to write-through makes durable what was given back before, and is over only then",
+    arguments: RecordedDisk.Engine.allCases)
+  func switchToWriteThrough(engine: RecordedDisk.Engine) throws {
+    let batch = try Batch(engine)
+    try batch.bed.queue.start()
+    #expect(try batch.bed.write(3, pattern(512)).status == 0)
+    #expect(try batch.bed.write(9, pattern(512)).status == 0)
+    #expect(batch.disk.setWriteback(false))
+    // Write 9 is the last in the other mode; the sync begins after it was shown, in the new mode, and has
+    // ended.
+    #expect(batch.recorder.operations == [.write(3), .write(9), .sync])
+    let events = batch.recorder.events
+    let begin = try batch.index(.sync, isEnd: false)
+    #expect(events[..<begin].allSatisfy { !$0.isWriteThrough })
+    #expect(events[begin].isWriteThrough)
+    #expect(events[begin].used == 2)
+    #expect(events.last?.operation == .sync && events.last?.isEnd == true)
+
+    // Again the same mode, and the way back, sync nothing.
+    #expect(batch.disk.setWriteback(false))
+    #expect(batch.disk.setWriteback(true))
+    #expect(try batch.bed.write(4, pattern(512)).status == 0)
+    #expect(batch.recorder.operations == [.write(3), .write(9), .sync, .write(4)])
+    #expect(batch.disk.setWriteback(false))
+    #expect(batch.recorder.operations == [.write(3), .write(9), .sync, .write(4), .sync])
+  }
+
+  @Test(
+    "a switch to write-through whose sync fails fails what wants durability afterwards",
+    arguments: RecordedDisk.Engine.allCases)
+  func failedSwitch(engine: RecordedDisk.Engine) throws {
+    let log = LineCollector()
+    let batch = try Batch(
+      engine, .init(failingSyncs: (0, .io), failingSyncCount: 1), log: log)
+    try batch.bed.queue.start()
+    #expect(try batch.bed.write(3, pattern(512)).status == 0)
+    #expect(batch.disk.setWriteback(false))
+    #expect(try batch.bed.write(4, pattern(512)).status == 1)
+    #expect(try batch.bed.flush().status == 1)
+    #expect(log.lines.count == 1)
+    #expect(log.lines.first?.contains("flush failed") == true)
+  }
+
+  /// - Parameter first: where in the record to begin.
+  private func checkWriteThrough(_ batch: Batch, from first: Int = 0) throws {
     try batch.bed.queue.start()
     for sector in 1...3 {
       #expect(try batch.bed.write(UInt64(sector), pattern(512)).status == 0)
     }
     #expect(try batch.bed.read(1, 512).status == 0)
     #expect(
-      batch.recorder.operations
+      batch.recorder.events[first...].filter { !$0.isEnd }.map(\.operation)
         == [.write(1), .sync, .write(2), .sync, .write(3), .sync, .read(1)])
-    var start = 0
+    var start = first
     for sector in 1...3 {
       let written = try batch.index(.write(sector), isEnd: true, from: start)
       let begun = try batch.index(.sync, isEnd: false, from: start)

@@ -20,13 +20,16 @@ enum BlockOperation: Equatable, Hashable {
   case sync
 }
 
-/// An operation that began or ended, and how many chains the driver could see as used then.
+/// An operation that began or ended, how many chains the driver could see as used then, and the mode.
 struct BlockEvent: Equatable, CustomStringConvertible {
   var operation: BlockOperation
   var isEnd: Bool
   var used: Int
+  var isWriteThrough: Bool
 
-  var description: String { "\(isEnd ? "end" : "begin") \(operation), \(used) used" }
+  var description: String {
+    "\(isEnd ? "end" : "begin") \(operation), \(used) used\(isWriteThrough ? ", write-through" : "")"
+  }
 }
 
 final class BlockRecorder: Sendable {
@@ -49,6 +52,7 @@ final class BlockRecorder: Sendable {
     var events: [BlockEvent] = []
     var syncs = 0
     var usedCount: (@Sendable () -> Int)?
+    var isWriteThrough: (@Sendable () -> Bool)?
   }
 
   private let state: Mutex<State>
@@ -66,12 +70,19 @@ final class BlockRecorder: Sendable {
     state.withLock { $0.usedCount = { Int(memory.load(UInt16.self, at: used + 2)) } }
   }
 
+  /// Where the mode is found.
+  func watch(_ disk: BlockState) {
+    state.withLock { $0.isWriteThrough = { disk.isWriteThrough } }
+  }
+
   func begin(_ operation: BlockOperation) { note(operation, isEnd: false) }
   func end(_ operation: BlockOperation) { note(operation, isEnd: true) }
 
   private func note(_ operation: BlockOperation, isEnd: Bool) {
     state.withLock {
-      let event = BlockEvent(operation: operation, isEnd: isEnd, used: $0.usedCount?() ?? 0)
+      let event = BlockEvent(
+        operation: operation, isEnd: isEnd, used: $0.usedCount?() ?? 0,
+        isWriteThrough: $0.isWriteThrough?() ?? false)
       $0.events.append(event)
     }
   }
@@ -282,9 +293,19 @@ final class RecordedDisk: Device {
     self.image = try BlockImage(options)
     state = BlockState(
       options, capacity: try self.image.readSize() / 512, trouble: TroubleReport(log?.hook))
+    recorder.watch(state)
   }
 
   func configuration() -> [UInt8] { [] }
+
+  func writeConfiguration(at offset: Int, _ bytes: [UInt8]) -> Bool {
+    guard let file = try? image.openFile() else { return false }
+    return state.writeConfiguration(at: offset, bytes, file: RecordingFile(file, recorder))
+  }
+
+  /// The driver chooses a mode. - Returns: whether it may.
+  func setWriteback(_ on: Bool) -> Bool { writeConfiguration(at: 32, [on ? 1 : 0]) }
+
   func driverAccepted(_ features: Features) { state.accept(features) }
   func reset() { state.reset() }
 

@@ -130,19 +130,7 @@ public final class BlockDevice: Device {
   ///
   /// Switching to write-through makes durable what was written before.
   public func writeConfiguration(at offset: Int, _ bytes: [UInt8]) -> Bool {
-    guard offset == BlockConfiguration.writebackOffset, bytes.count == 1, bytes[0] <= 1,
-      state.accepts(.blockConfigWriteback)
-    else { return false }
-    let wasWriteThrough = state.isWriteThrough
-    state.setWriteback(bytes[0] == 1)
-    if state.isWriteThrough, !wasWriteThrough, !options.isReadOnly {
-      do throws(Errno) {
-        try files[0].file.sync()
-      } catch {
-        state.noteSyncFailure(error)
-      }
-    }
-    return true
+    state.writeConfiguration(at: offset, bytes, file: files[0].file)
   }
 
   /// Settles how durable a write is: without a way to ask for durability, each write is.

@@ -101,11 +101,31 @@ final class BlockState: Sendable {
     return !isWriteThrough
   }
 
-  /// The driver chooses a mode. - Precondition: it has accepted CONFIG_WCE.
-  func setWriteback(_ on: Bool) {
+  /// The driver writes to the configuration space: with CONFIG_WCE it may choose a mode.
+  ///
+  /// Switching to write-through makes durable what was given back before. The mode changes first, so that
+  /// each write is either durable by itself or given back before the sync begins.
+  ///
+  /// - Parameter file: any open file of the image.
+  /// - Returns: false where the driver may not write that.
+  func writeConfiguration<File: BlockFile & ~Copyable>(
+    at offset: Int, _ bytes: [UInt8], file: borrowing File
+  ) -> Bool {
+    guard offset == BlockConfiguration.writebackOffset, bytes.count == 1, bytes[0] <= 1,
+      accepts(.blockConfigWriteback)
+    else { return false }
+    let wasWriteThrough = isWriteThrough
     isModeKnown.store(true, ordering: .relaxed)
-    wantsWriteback.store(on, ordering: .relaxed)
+    wantsWriteback.store(bytes[0] == 1, ordering: .relaxed)
     updateMode()
+    if isWriteThrough, !wasWriteThrough, !isReadOnly {
+      do throws(Errno) {
+        try file.sync()
+      } catch {
+        noteSyncFailure(error)
+      }
+    }
+    return true
   }
 
   /// The driver may have chosen write-through before this process was there.
