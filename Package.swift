@@ -123,8 +123,8 @@ let package = Package(
     .testTarget(
       name: "LgdevTests",
       dependencies: [
-        "lgdev", "Backends", "LguestTransport", "Linux", "VhostUserTesting", "VirtioRing",
-        "VirtioTesting",
+        "lgdev", "Backends", "LguestTransport", "Linux", "VhostUserTesting", "VhostUserTransport",
+        "VirtioRing", "VirtioTesting",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

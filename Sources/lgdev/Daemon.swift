@@ -35,6 +35,8 @@ enum Daemon {
         }
       }
     }
+    let disks = try DiskWatch(devices, logger)
+    if let disks { server.watch(disks.descriptor) { disks.look() } }
     // Queues first, then what they write to.
     defer {
       server.shutdown()

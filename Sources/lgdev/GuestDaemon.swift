@@ -68,14 +68,16 @@ enum GuestDaemon {
       throw HostError(error.description)
     }
     logger.info("guest: \(options.kernel), \(byteCountText(options.memory)) of memory")
+    let disks = try DiskWatch(devices, logger)
     while true {
-      var entries: InlineArray<3, PollEntry> = [
+      var entries: InlineArray<4, PollEntry> = [
         PollEntry(fd: guest.endDescriptor), PollEntry(fd: signals.descriptor.raw),
-        PollEntry(fd: escape.descriptor),
+        PollEntry(fd: escape.descriptor), PollEntry(fd: disks?.descriptor ?? -1),
       ]
       guard (try? Poll.wait(&entries)) != nil else { return guest.stop() }
       if entries[0].isReady { return guest.join() }
       if entries[2].isReady { return guest.stop() }
+      if entries[3].isReady { disks?.look() }
       while let signal = try? signals.next() {
         guard signal == .windowChange else { return guest.stop() }
         for console in consoles { console.hostResized() }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Served disks: what the built program does with requests that are under way.
+// Served disks: what the built program does with requests that are under way, and with images that change.
 
 import Backends
 import Glibc
 import Linux
 import Testing
 import VhostUserTesting
+import VhostUserTransport
+import VirtioRing
 
 @Suite(.timeLimit(.minutes(2))) struct ServeDiskTests {
   let directory: TemporaryDirectory
@@ -54,5 +56,43 @@ import VhostUserTesting
       let expected = written.contains(place) ? DiskWriter.content(of: place) : zeros
       #expect(bytes == expected, "the write to place \(place) of \(writer.sentCount)")
     }
+  }
+
+  @Test func `a new size of the image is noticed and told to the driver, and one of nothing is not`()
+    throws
+  {
+    try makeImage(1 << 20)
+    let program = try Program(
+      ["serve", "--socket-path", "s", "--block", "path=disk.img"], in: directory)
+    try program.awaitListening()
+    let frontEnd = try FrontEnd(connectingTo: "\(directory.path)/s")
+    try frontEnd.negotiate([.version1])
+    #expect(try capacity(frontEnd) == 2048)
+    let pair = try UnixSocket.pair()
+    try frontEnd.tell(.setBackendChannel, descriptors: [pair.second.raw])
+    var channel = RawFrontEnd(try pair.first.duplicate())
+    channel.patience = .seconds(20)
+
+    let file = try FileDescriptor.open(image, .readWrite)
+    for (size, text) in [(3 << 20, "3 MiB"), (2 << 20, "2 MiB")] {
+      try file.truncate(to: UInt64(size))
+      let message = try channel.receive()
+      #expect(message == Message(BackEndRequest.configurationChange.rawValue))
+      #expect(try capacity(frontEnd) == UInt64(size / 512))
+      try program.awaitLine("block0: its size is \(text) now")
+    }
+    // Said once.
+    try file.truncate(to: 0)
+    try program.awaitLine(
+      "block0: its size stays as it was: cannot serve image disk.img: it has 0 bytes, less than a block "
+        + "of 512")
+    try file.truncate(to: 4 << 20)
+    try program.awaitLine("block0: its size is 4 MiB now")
+    #expect(try program.errorLines.count { $0.contains("stays as it was") } == 1)
+    #expect(try capacity(frontEnd) == 8192)
+  }
+
+  private func capacity(_ frontEnd: FrontEnd) throws -> UInt64 {
+    try frontEnd.readConfiguration(byteCount: 8).reversed().reduce(0) { $0 << 8 | UInt64($1) }
   }
 }
