@@ -23,6 +23,9 @@ package final class TroubleReport: Sendable {
     self.write = write ?? { _ in }
   }
 
+  /// Another one to the same place, with a limit of its own: for lines that others must not crowd out.
+  package func separate() -> TroubleReport { TroubleReport(write) }
+
   /// Passes a line on, unless it is too soon for that.
   package func report(_ line: @autoclosure () -> String) {
     let now = MonotonicClock.nanoseconds

@@ -400,6 +400,23 @@ struct BlockDurabilityTests {
   }
 
   @Test(
+    "a failed sync is told once, whatever was told just before", arguments: RecordedDisk.Engine.allCases)
+  func failureIsTold(engine: RecordedDisk.Engine) throws {
+    let log = LineCollector()
+    let batch = try Batch(
+      engine, .init(failingSyncs: (0, .io), failingSector: (5, .noSpace)), log: log)
+    try batch.bed.queue.start()
+    for _ in 0..<3 { #expect(try batch.bed.write(5, pattern(512)).status == 1) }
+    for _ in 0..<3 { #expect(try batch.bed.flush().status == 1) }
+    #expect(
+      log.lines == [
+        "\(batch.image.path): write of 512 bytes at 2560: No space left on device",
+        "\(batch.image.path): flush failed, and all will until the driver resets the disk: "
+          + "Input/output error",
+      ])
+  }
+
+  @Test(
     "a failed sync fails the writes that wanted it in write-through mode, and those after them",
     arguments: RecordedDisk.Engine.allCases)
   func failedWriteThrough(engine: RecordedDisk.Engine) throws {

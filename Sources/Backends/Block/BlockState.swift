@@ -29,6 +29,8 @@ final class BlockState: Sendable {
   let serial: InlineArray<20, UInt8>
   /// Where errors of the host are told.
   let trouble: TroubleReport
+  /// Where a failed sync is told: no error of a transfer may keep that back.
+  private let syncTrouble: TroubleReport
 
   private let sectors: Atomic<UInt64>
   private let accepted = Atomic<UInt64>(0)
@@ -48,6 +50,7 @@ final class BlockState: Sendable {
     }
     self.serial = serial
     self.trouble = trouble
+    syncTrouble = trouble.separate()
     sectors = Atomic(capacity)
   }
 
@@ -74,10 +77,11 @@ final class BlockState: Sendable {
     accepted.load(ordering: .relaxed) & feature.rawValue != 0
   }
 
-  /// Remembers that durability cannot be promised any more.
+  /// Remembers that durability cannot be promised any more, and says so once.
   func noteSyncFailure(_ error: Errno) {
-    failed.store(true, ordering: .relaxed)
-    trouble.report("\(path): flush failed, and all will until the driver resets the disk: \(error)")
+    guard !failed.exchange(true, ordering: .relaxed) else { return }
+    syncTrouble.report(
+      "\(path): flush failed, and all will until the driver resets the disk: \(error)")
   }
 
   /// The host failed a transfer.
