@@ -159,7 +159,6 @@ struct RecordingFile: ~Copyable, BlockFile {
 struct ScriptedRing: ~Copyable, BlockRing {
   private let file: RecordingFile
   private var random: SplitMix?
-  private(set) var hasPrepared = false
   private var pending: [(operation: BlockOperation, completion: RingCompletion)] = []
   private var ready: [RingCompletion] = []
   private var watches: [(tag: Int, descriptor: Int32)] = []
@@ -197,24 +196,20 @@ struct ScriptedRing: ~Copyable, BlockRing {
   }
 
   private mutating func add(_ operation: BlockOperation, _ tag: Int, _ result: Int32) {
-    hasPrepared = true
     pending.append((operation, RingCompletion(tag: tag, result: result)))
   }
 
   mutating func watch(_ descriptor: Int32, tag: Int) {
-    hasPrepared = true
     watches.append((tag, descriptor))
   }
 
   mutating func unwatch(tag: Int, ignoredTag: Int) {
-    hasPrepared = true
     watches.removeAll { $0.tag == tag }
     ready.append(RingCompletion(tag: tag, result: -Errno.canceled.rawValue))
     ready.append(RingCompletion(tag: ignoredTag, result: 0))
   }
 
   mutating func enter(wait: Bool, timeout: Duration?) {
-    hasPrepared = false
     complete(atLeast: wait && ready.isEmpty ? 1 : 0)
     look(wait && ready.isEmpty ? timeout ?? .seconds(60) : .zero)
   }

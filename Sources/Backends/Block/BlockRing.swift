@@ -17,9 +17,6 @@ protocol BlockRing: ~Copyable, Sendable {
   /// engine's body is entered.
   mutating func begin()
 
-  /// Whether something was prepared since `enter` was called last.
-  var hasPrepared: Bool { get }
-
   /// Prepares a transfer of a window's first bytes. The window must not change until it completes.
   mutating func read(_ window: borrowing SegmentWindow, at offset: Int, tag: Int)
 

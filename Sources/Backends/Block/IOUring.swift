@@ -16,7 +16,6 @@ struct IOUring: ~Copyable, BlockRing, @unchecked Sendable {
   // Sendable because it is not copyable: whoever holds it is the only one who reaches the ring.
   private let ring: UnsafeMutablePointer<io_uring>
   private var isEnabled = false
-  private(set) var hasPrepared = false
 
   /// From the newest kernels' to what every kernel with io_uring has.
   private static let setups: [UInt32] = [
@@ -130,7 +129,6 @@ struct IOUring: ~Copyable, BlockRing, @unchecked Sendable {
     }
     unsafe fill(entry)
     unsafe entry.pointee.user_data = UInt64(tag)
-    hasPrepared = true
   }
 
   // SAFETY (both transfers): the pieces lie in guest memory, which their queue keeps mapped until the
@@ -196,7 +194,6 @@ struct IOUring: ~Copyable, BlockRing, @unchecked Sendable {
   // MARK: Submitting and completing
 
   mutating func enter(wait: Bool, timeout: Duration?) {
-    hasPrepared = false
     var result: Int32
     if let timeout, wait {
       let nanoseconds = max(0, timeout / .nanoseconds(1))
