@@ -3,6 +3,7 @@
 // When is a write durable? Asserted as the order of what the engines do to the image, with how many chains
 // the driver could see as used at each step.
 
+import Glibc
 import Linux
 import Synchronization
 import Testing
@@ -454,6 +455,41 @@ struct BlockDurabilityTests {
     #expect(batch.disk.statistics[0].errors.load(ordering: .relaxed) == 2)
     #expect(log.lines.count == 1)
     #expect(log.lines.first?.contains("write of 512 bytes at 2560") == true)
+  }
+
+  @Test(
+    "what a ring does not take is done without it", arguments: [1, 2, 3, 4, 5, 6, 7, 8, 100, 1000])
+  func refusingRing(refusals: Int) throws {
+    let batch = try Batch(.ring, .init(refusals: refusals))
+    try batch.bed.queue.start()
+    for round in 0..<3 {
+      let bytes = pattern(512, seed: round)
+      #expect(try batch.bed.write(UInt64(round), bytes).status == 0)
+      #expect(try batch.bed.flush().status == 0)
+      #expect(try batch.bed.read(UInt64(round), 512).data == bytes)
+    }
+    batch.bed.stop()
+    try batch.bed.queue.start()
+    #expect(try batch.bed.flush().status == 0)
+    #expect(
+      batch.recorder.operations
+        == (0..<3).flatMap { [.write($0), .sync, .read($0)] } + [.sync])
+  }
+
+  @Test("a ring of the kernel that takes nothing refuses what does not fit, and tells of each request")
+  func refusingKernel() throws {
+    let image = try TestImage(byteCount: 65536)
+    let file = try FileDescriptor.open(image.path, .readWrite)
+    // It is never enabled, so the kernel takes nothing from it.
+    var ring = try IOUring(entries: 8, descriptor: file.raw)
+    for tag in 0..<20 { ring.sync(tag: tag) }
+    ring.enter(wait: true, timeout: nil)
+    var refused: [Int] = []
+    while let completion = ring.next() {
+      #expect(completion.result == -EAGAIN)
+      refused.append(completion.tag)
+    }
+    #expect(refused == Array(8..<20))
   }
 
   @Test(

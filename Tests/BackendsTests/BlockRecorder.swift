@@ -43,6 +43,8 @@ final class BlockRecorder: Sendable {
     var failingSector: (sector: Int, error: Errno)?
     /// The most bytes of one transfer.
     var pieceByteCount = 256 * 1024
+    /// How many requests the ring refuses before it takes any.
+    var refusals = 0
     /// The ring's order of completion; nil completes at once and in order.
     var seed: UInt64?
   }
@@ -159,12 +161,14 @@ struct RecordingFile: ~Copyable, BlockFile {
 struct ScriptedRing: ~Copyable, BlockRing {
   private let file: RecordingFile
   private var random: SplitMix?
+  private var refusals: Int
   private var pending: [(operation: BlockOperation, completion: RingCompletion)] = []
   private var ready: [RingCompletion] = []
   private var watches: [(tag: Int, descriptor: Int32)] = []
 
   init(_ file: consuming RecordingFile) {
     random = file.recorder.plan.seed.map(SplitMix.init(seed:))
+    refusals = file.recorder.plan.refusals
     self.file = file
   }
 
@@ -172,7 +176,16 @@ struct ScriptedRing: ~Copyable, BlockRing {
     precondition(pending.isEmpty && ready.isEmpty && watches.isEmpty, "left over from the last run")
   }
 
+  /// Whether a request is not taken; it then completes with EAGAIN.
+  private mutating func refuses(_ tag: Int) -> Bool {
+    guard refusals > 0 else { return false }
+    refusals -= 1
+    ready.append(RingCompletion(tag: tag, result: -Errno.again.rawValue))
+    return true
+  }
+
   mutating func read(_ window: borrowing SegmentWindow, at offset: Int, tag: Int) {
+    guard !refuses(tag) else { return }
     file.recorder.begin(.read(offset / 512))
     do throws(Errno) {
       add(.read(offset / 512), tag, Int32(try file.readPiece(window, at: offset)))
@@ -182,6 +195,7 @@ struct ScriptedRing: ~Copyable, BlockRing {
   }
 
   mutating func write(_ window: borrowing SegmentWindow, at offset: Int, tag: Int) {
+    guard !refuses(tag) else { return }
     file.recorder.begin(.write(offset / 512))
     do throws(Errno) {
       add(.write(offset / 512), tag, Int32(try file.writePiece(window, at: offset)))
@@ -191,6 +205,7 @@ struct ScriptedRing: ~Copyable, BlockRing {
   }
 
   mutating func sync(tag: Int) {
+    guard !refuses(tag) else { return }
     file.recorder.begin(.sync)
     add(.sync, tag, -(file.recorder.nextSyncError()?.rawValue ?? 0))
   }
@@ -200,10 +215,12 @@ struct ScriptedRing: ~Copyable, BlockRing {
   }
 
   mutating func watch(_ descriptor: Int32, tag: Int) {
+    guard !refuses(tag) else { return }
     watches.append((tag, descriptor))
   }
 
   mutating func unwatch(tag: Int, ignoredTag: Int) {
+    guard !refuses(ignoredTag) else { return }
     watches.removeAll { $0.tag == tag }
     ready.append(RingCompletion(tag: tag, result: -Errno.canceled.rawValue))
     ready.append(RingCompletion(tag: ignoredTag, result: 0))

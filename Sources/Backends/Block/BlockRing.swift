@@ -8,6 +8,7 @@ struct RingCompletion {
   /// What the request was prepared with.
   var tag: Int
   /// Bytes transferred, or 0 for a sync, or events of a watch; an errno number, negated, for a failure.
+  /// EAGAIN: the ring has not taken the request, and nothing of it was done.
   var result: Int32
 }
 

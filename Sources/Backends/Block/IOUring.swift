@@ -16,6 +16,14 @@ struct IOUring: ~Copyable, BlockRing, @unchecked Sendable {
   // Sendable because it is not copyable: whoever holds it is the only one who reaches the ring.
   private let ring: UnsafeMutablePointer<io_uring>
   private var isEnabled = false
+  /// What the kernel would not take, to be told as completions.
+  private var refused: [RingCompletion] = []
+  /// Whether the last request was refused: then the next one is not tried for long.
+  private var isRefusing = false
+
+  /// How often the kernel is asked to take what fills the ring before a request is refused, a millisecond
+  /// apart. It refuses for want of memory, so that is not much.
+  private static let patience = 50
 
   /// From the newest kernels' to what every kernel with io_uring has.
   private static let setups: [UInt32] = [
@@ -110,9 +118,9 @@ struct IOUring: ~Copyable, BlockRing, @unchecked Sendable {
     _ = unsafe io_uring_register_ring_fd(ring)
   }
 
-  /// The next free entry, with a tag.
+  /// Fills the next free entry, with a tag. Where the kernel takes nothing, the request is refused.
   ///
-  /// - Safety: to be filled before anything else is done with the ring.
+  /// - Safety: `fill` must not keep the entry.
   @unsafe
   @inline(__always)
   private mutating func entry(
@@ -120,15 +128,33 @@ struct IOUring: ~Copyable, BlockRing, @unchecked Sendable {
   ) {
     // SAFETY: set up in init; an entry is ours until it is submitted.
     var entry = unsafe io_uring_get_sqe(ring)
-    if unsafe entry == nil {
-      enter(wait: false, timeout: nil)
-      unsafe entry = unsafe io_uring_get_sqe(ring)
-    }
+    if unsafe entry == nil { unsafe entry = unsafe makeRoom() }
     guard let entry = unsafe entry else {
-      preconditionFailure("io_uring: entries stay taken after a submission")
+      refused.append(RingCompletion(tag: tag, result: -EAGAIN))
+      return
     }
     unsafe fill(entry)
     unsafe entry.pointee.user_data = UInt64(tag)
+  }
+
+  /// Submits what fills the ring.
+  ///
+  /// - Returns: a free entry; nil where the kernel, asked again and again, has taken none.
+  /// - Safety: the entry must be filled before anything else is done with the ring.
+  @unsafe
+  @inline(never)
+  private mutating func makeRoom() -> UnsafeMutablePointer<io_uring_sqe>? {
+    for attempt in 0..<(isRefusing ? 1 : Self.patience) {
+      if isRefusing || attempt > 0 { usleep(1000) }
+      submit(wait: false, timeout: nil)
+      // SAFETY: set up in init.
+      if let entry = unsafe io_uring_get_sqe(ring) {
+        isRefusing = false
+        return unsafe entry
+      }
+    }
+    isRefusing = true
+    return nil
   }
 
   // SAFETY (both transfers): the pieces lie in guest memory, which their queue keeps mapped until the
@@ -194,6 +220,10 @@ struct IOUring: ~Copyable, BlockRing, @unchecked Sendable {
   // MARK: Submitting and completing
 
   mutating func enter(wait: Bool, timeout: Duration?) {
+    submit(wait: wait && refused.isEmpty, timeout: timeout)
+  }
+
+  private mutating func submit(wait: Bool, timeout: Duration?) {
     var result: Int32
     if let timeout, wait {
       let nanoseconds = max(0, timeout / .nanoseconds(1))
@@ -209,16 +239,17 @@ struct IOUring: ~Copyable, BlockRing, @unchecked Sendable {
       result = unsafe io_uring_submit_and_get_events(ring)
     }
     // Interrupted, out of memory for a moment, or completions to be taken first: the caller comes again,
-    // and what was not submitted is still there.
+    // and what was not submitted is still there. EBADFD: the ring was not enabled.
     guard result < 0 else { return }
     switch -result {
-    case EINTR, EAGAIN, EBUSY, ETIME, ENOMEM: break
+    case EINTR, EAGAIN, EBUSY, ETIME, ENOMEM, EBADFD: break
     default: preconditionFailure("io_uring_enter: \(Errno(rawValue: -result))")
     }
   }
 
   @inline(__always)
   mutating func next() -> RingCompletion? {
+    if !refused.isEmpty { return refused.removeFirst() }
     // SAFETY: set up in init. A completion is read before it is given back, and only then.
     guard unsafe io_uring_cq_ready(ring) > 0 else { return nil }
     var completion: UnsafeMutablePointer<io_uring_cqe>?

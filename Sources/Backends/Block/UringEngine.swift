@@ -110,8 +110,7 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
   mutating func run(_ queue: inout Virtqueue, _ port: inout QueuePort) throws(RingError) {
     ring.begin()
     isKickUnusable = false
-    ring.watch(port.interruptDescriptor, tag: interruptTag)
-    watchesInterrupt = true
+    watchInterrupt(port)
     queue.disableKicks()
     var fault: RingError?
     while true {
@@ -159,11 +158,17 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
     queue.disableKicks()
   }
 
+  private mutating func watchInterrupt(_ port: borrowing QueuePort) {
+    ring.watch(port.interruptDescriptor, tag: interruptTag)
+    watchesInterrupt = true
+  }
+
   /// Ends the watches, which are bound to descriptors that may be closed after this run.
   private mutating func stopWatching(_ port: inout QueuePort) {
-    if watchesKick { ring.unwatch(tag: kickTag, ignoredTag: ignoredTag) }
-    if watchesInterrupt { ring.unwatch(tag: interruptTag, ignoredTag: ignoredTag) }
+    // Again where the ring has not taken it. The end of what has ended is ignored.
     while watchesKick || watchesInterrupt {
+      if watchesKick { ring.unwatch(tag: kickTag, ignoredTag: ignoredTag) }
+      if watchesInterrupt { ring.unwatch(tag: interruptTag, ignoredTag: ignoredTag) }
       ring.enter(wait: true, timeout: nil)
       while let completion = ring.next() { noteWatch(completion, &port) }
     }
@@ -174,11 +179,14 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
       watchesKick = false
       if completion.result > 0 {
         port.drainKick()
-      } else if completion.result != -Errno.canceled.rawValue {
+      } else if completion.result != -Errno.canceled.rawValue,
+        completion.result != -Errno.again.rawValue
+      {
         isKickUnusable = true
       }
     } else if completion.tag == interruptTag {
       watchesInterrupt = false
+      if completion.result == -Errno.again.rawValue, !port.isInterrupted { watchInterrupt(port) }
     }
   }
 
@@ -381,8 +389,21 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
 
   private mutating func noteSync(_ result: Int32, _ queue: inout Virtqueue) {
     isSyncing = false
-    if result < 0 { state.noteSyncFailure(Errno(rawValue: -result)) }
+    if result == -Errno.again.rawValue {
+      syncHere()
+    } else if result < 0 {
+      state.noteSyncFailure(Errno(rawValue: -result))
+    }
     endSync(&queue)
+  }
+
+  /// Makes durable without the ring, which has not taken the sync.
+  private mutating func syncHere() {
+    do throws(Errno) {
+      try file.sync()
+    } catch {
+      state.noteSyncFailure(error)
+    }
   }
 
   /// Goes on with the slots that the sync has served. What they are depends on the state: after a
