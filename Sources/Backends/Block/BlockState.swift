@@ -108,7 +108,7 @@ final class BlockState: Sendable {
   /// The driver writes to the configuration space: with CONFIG_WCE it may choose a mode.
   ///
   /// Switching to write-through makes durable what was given back before. The mode changes first, so that
-  /// each write is either durable by itself or given back before the sync begins.
+  /// each write is either durable by itself or with the kernel before the sync begins.
   ///
   /// - Parameter file: any open file of the image.
   /// - Returns: false where the driver may not write that.
