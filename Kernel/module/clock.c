@@ -24,9 +24,9 @@ static enum hrtimer_restart expired(struct hrtimer *timer)
 void lg_clock_init(struct lguest *lg)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
-	hrtimer_setup(&lg->timer, expired, CLOCK_REALTIME, HRTIMER_MODE_ABS);
+	hrtimer_setup(&lg->timer, expired, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
 #else
-	hrtimer_init(&lg->timer, CLOCK_REALTIME, HRTIMER_MODE_ABS);
+	hrtimer_init(&lg->timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
 	lg->timer.function = expired;
 #endif
 }
@@ -36,15 +36,17 @@ void lg_clock_exit(struct lguest *lg)
 	hrtimer_cancel(&lg->timer);
 }
 
-/* 0 stops the timer. */
+/*
+ * 0 stops the timer.  Its time is monotonic: whoever sets the host's wall clock
+ * neither delays a guest's tick nor hastens it.
+ */
 void lg_clock_set(struct lguest *lg, u32 delta)
 {
 	if (!delta) {
 		hrtimer_cancel(&lg->timer);
 		return;
 	}
-	hrtimer_start(&lg->timer, ktime_add_ns(ktime_get_real(), delta),
-		      HRTIMER_MODE_ABS);
+	hrtimer_start(&lg->timer, ns_to_ktime(delta), HRTIMER_MODE_REL);
 }
 
 void lg_clock_write_time(struct lguest *lg)

@@ -8,8 +8,10 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
+#include <linux/version.h>
 #include <asm/cpufeature.h>
 #include <asm/desc.h>
+#include <asm/hypervisor.h>
 #include <asm/processor.h>
 
 #include "lg.h"
@@ -51,6 +53,11 @@ static const char *obstacle(void)
 	if (cc_platform_has(CC_ATTR_GUEST_STATE_ENCRYPT) ||
 	    cc_platform_has(CC_ATTR_MEM_ENCRYPT))
 		return "memory or registers are encrypted (SEV, SME or TDX)";
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
+	/* Its page faults can be told from a guest's by KVM's own module only. */
+	if (hypervisor_is_type(X86_HYPER_KVM))
+		return "this is a guest of KVM, and its kernel is newer than 6.18";
+#endif
 	if (!has_syscall_gate())
 		return "there is no gate for int 0x80 (ia32_emulation=0)";
 	return NULL;

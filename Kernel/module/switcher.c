@@ -332,13 +332,13 @@ static void restore_segments(const struct host_segments *segments)
  * Into the guest and out again; returns the vector by which it left.
  * Interrupts are off.
  */
-u32 lg_run_guest(struct lguest *lg)
+u32 lg_run_guest(struct lguest *lg, bool fpu_loaded)
 {
 	struct lg_state *state = lg->state;
 	struct host_segments segments;
 	unsigned long dr6, dr7 = 0;
 	int cpu = smp_processor_id();
-	bool fpu_off = !lg->fpu_wanted || lg->task_switched;
+	bool fpu_off = !fpu_loaded || lg->task_switched;
 	u32 vector;
 
 	if (lg->state_cpu != cpu)

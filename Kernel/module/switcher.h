@@ -179,7 +179,7 @@ int lg_state_create(struct lguest *lg);
 void lg_state_destroy(struct lguest *lg);
 void lg_fpu_load(struct lguest *lg);
 void lg_fpu_save(struct lguest *lg);
-u32 lg_run_guest(struct lguest *lg);
+u32 lg_run_guest(struct lguest *lg, bool fpu_loaded);
 int lg_switcher_pages(struct lguest *lg,
 		      int (*map)(struct lguest *lg, unsigned long vaddr,
 				 u64 entry));

@@ -15,6 +15,9 @@
 /* SS, ESP, EFLAGS, CS and EIP of the caller. */
 #define SYSCALL_FRAME_SIZE	20
 
+/* No access of a guest has more bytes: FXSAVE. */
+#define LG_LONGEST_ACCESS	512
+
 /* So many faults at one place, and nothing between them: it never ends. */
 #define SAME_FAULTS_MAX		64
 
@@ -167,8 +170,12 @@ void lg_deliver_irq(struct lguest *lg)
 	unsigned long irqs = unblocked_irqs(lg);
 	u32 irq;
 
-	if (!irqs)
+	if (!irqs) {
+		/* The one that waited may be blocked now. */
+		if (lg->data.words && lg_data_read(lg, LG_DATA_IRQ_PENDING))
+			lg_data_write(lg, LG_DATA_IRQ_PENDING, 0);
 		return;
+	}
 	if (lg->halted) {
 		lg->halted = false;
 		lg_data_write(lg, LG_DATA_IRQ_ENABLED, LG_EFLAGS_IF);
@@ -269,6 +276,12 @@ static void page_fault(struct lguest *lg)
 		return;
 	}
 	/*
+	 * Beyond the reach of any access of the guest: the CPU's own writes to
+	 * a buffer of a profiler of the host's.
+	 */
+	if (cr2 >= BIT_ULL(32) + LG_LONGEST_ACCESS)
+		return;
+	/*
 	 * An access that began below 4 GiB: there the guest's own CPU would
 	 * have gone round to 0.
 	 */
@@ -280,8 +293,11 @@ static void page_fault(struct lguest *lg)
 				result == LG_WALK_FAULT);
 	if (result != LG_WALK_FAULT)
 		return;
-	/* A program may fault as often as it likes; a kernel gets over it. */
-	if (!in_kernel(lg))
+	/*
+	 * That the guest does with as it likes, and as often; unless the very
+	 * handler faults where it begins.
+	 */
+	if (regs->eip != lg_gate_offset(&lg->idt[X86_TRAP_PF]))
 		lg->same_faults = 0;
 
 	/* Without no-execute a CPU does not tell a fetch from a read. */

@@ -7,6 +7,7 @@
 #include <linux/sched/signal.h>
 #include <linux/smp.h>
 #include <linux/uaccess.h>
+#include <linux/version.h>
 #include <asm/fpu/api.h>
 #include <asm/kvm_para.h>
 #include <asm/trapnr.h>
@@ -61,6 +62,7 @@ static bool is_external(u32 vector)
  * first is announced by a page fault, at any privilege but ring 0.  That is
  * not the guest's, whose memory is there again when the wait is over.
  */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0)
 static bool is_hosts_page_fault(u32 vector)
 {
 	return vector == X86_TRAP_PF && kvm_read_and_reset_apf_flags();
@@ -72,6 +74,17 @@ static void await_hosts_page(u32 token)
 	kvm_async_pf_task_wait_schedule(token);
 	local_irq_enable();
 }
+#else
+/* Only KVM may call these; main.c sees to it that there is no need to. */
+static bool is_hosts_page_fault(u32 vector)
+{
+	return false;
+}
+
+static void await_hosts_page(u32 token)
+{
+}
+#endif
 
 static void replay_exit(struct lguest *lg, u32 vector)
 {
@@ -110,12 +123,14 @@ static bool wanted_elsewhere(void)
 
 /*
  * One stay in the guest, if there is nothing better to do.  The CPU is kept
- * from the scheduler, whose next task could find the guest's FPU.  False if
- * nothing that the guest has done, and no interrupt, ended it.
+ * from the scheduler, whose next task could find the guest's FPU.  A guest that
+ * is not trusted has its own in it, as some CPUs let programs guess at what is
+ * there while CR0.TS is set.  False if nothing that the guest has done, and no
+ * interrupt, ended it.
  */
 static bool stay(struct lguest *lg, u32 *vector)
 {
-	bool fpu = lg->fpu_wanted;
+	bool fpu = lg->fpu_wanted || lg_use_ibpb;
 	bool hosts_page = false;
 	bool entered = false;
 
@@ -128,7 +143,7 @@ static bool stay(struct lguest *lg, u32 *vector)
 	smp_mb();
 	if (!need_resched() && !wanted_elsewhere() && !lg_irq_ready(lg)) {
 		lg->counters.entries++;
-		*vector = lg_run_guest(lg);
+		*vector = lg_run_guest(lg, fpu);
 		entered = true;
 	}
 	WRITE_ONCE(lg->in_guest, false);
@@ -185,9 +200,14 @@ ssize_t lg_run(struct lguest *lg, unsigned long __user *buf)
 			return give_notify(lg, buf);
 		if (signal_pending(current))
 			return -ERESTARTSYS;
-		/* Like a timer of the CPU time that the guest has used. */
-		if (wanted_elsewhere())
-			return restart_syscall();
+		/*
+		 * Like a timer of the CPU time that the guest has used; what
+		 * it makes of that may be a signal, or nothing.
+		 */
+		if (wanted_elsewhere()) {
+			set_thread_flag(TIF_SIGPENDING);
+			return -ERESTARTSYS;
+		}
 		lg_deliver_irq(lg);
 		if (lg->dead)
 			break;

@@ -90,6 +90,8 @@ adversaries() {
 
 # Pages that are pinned for good, which nobody may leave behind.
 pinned() {
+  # Without this each CPU may still have some of the counts to itself.
+  cat /proc/sys/vm/stat_refresh >/dev/null
   awk '/^nr_foll_pin_acquired/ { a = $2 } /^nr_foll_pin_released/ { r = $2 } END { print a - r }' \
     /proc/vmstat
 }
