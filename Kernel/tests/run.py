@@ -114,7 +114,7 @@ def _matrix():
     Test("mce-windows", "a machine check at each instruction of the Switcher", "windows", 150,
          kernel="backports", cpu=_BACKPORTS_CPU, meanwhile=Windows(_mce, 150), cpus=1),
     Test("hotplug", "three guests at once, and CPUs that go and come", "hotplug", 90),
-    Test("endings", "sudden ends, long spins, leaks", "endings", 120),
+    Test("endings", "sudden ends, long spins, leaks", "endings", 180),
     Test("fuzz", "random guest programs", "fuzz", 120, settings=fuzz),
     # Each instruction takes 8 ns there, so that the figures repeat.
     Test("speed", "the figures of Kernel/README.md", "speed", 90, cpus=1, icount=True),

@@ -103,18 +103,23 @@ free_kilobytes() {
 }
 
 # leaks TITLE KILOBYTES COMMAND...: the command, run again, takes no more memory than that for good.
+# The host's own caches come and go by a mebibyte or two, so a round that looks bad has two more tries;
+# what leaks does so in each of them.
 leaks() {
   title=$1
   allowed=$2
   shift 2
   "$@" >/dev/null 2>&1
-  before=$(free_kilobytes)
-  "$@" >/dev/null 2>&1
-  lost=$((before - $(free_kilobytes)))
+  for try in 1 2 3; do
+    before=$(free_kilobytes)
+    "$@" >/dev/null 2>&1
+    lost=$((before - $(free_kilobytes)))
+    [ "$lost" -le "$allowed" ] && break
+  done
   if [ "$lost" -le "$allowed" ]; then
     ok "$title: $lost of at most $allowed KiB are lost"
   else
-    no "$title" "$lost KiB are lost"
+    no "$title" "$lost KiB are lost, $try times over"
   fi
   if [ "$(pinned)" = 0 ]; then
     ok "$title: no page stays pinned"
