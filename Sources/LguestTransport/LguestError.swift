@@ -56,7 +56,7 @@ extension LguestError: CustomStringConvertible {
         + "'make -C Kernel/module' and 'insmod Kernel/module/lguest.ko', or see it run inside QEMU "
         + "with 'make demo-lguest'"
     case .notOpened(let errno) where errno == .accessDenied || errno == .permission:
-      "no right to open /dev/lguest; run as root, or let your user read and write it"
+      "no right to open /dev/lguest; run as root: it takes CAP_SYS_ADMIN"
     case .notOpened(let errno): "cannot open /dev/lguest: \(errno)"
     case .wrongInterface(let found):
       "the lguest module speaks another interface (\(found)); load the one of this version"
