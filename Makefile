@@ -37,8 +37,8 @@ demo-lguest: ## the lguest host in QEMU, and a guest's monitor on this terminal
 	@python3 Kernel/tests/demo.py
 
 # Each group runs whatever those before it find.
-test: ## all tests: test-unit, test-beds, test-kernel
-	@failed=; for group in test-unit test-beds test-kernel; do $(MAKE) --no-print-directory $$group || failed="$$failed $$group"; done; \
+test: ## all tests: test-unit, test-beds, test-kernel, test-lguest
+	@failed=; for group in test-unit test-beds test-kernel test-lguest; do $(MAKE) --no-print-directory $$group || failed="$$failed $$group"; done; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed"; exit 1; else echo "make test: all groups passed"; fi
 
 test-unit: setup ## unit tests, model tests, proofs, replay of the fuzzers' corpora

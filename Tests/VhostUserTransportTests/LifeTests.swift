@@ -200,7 +200,8 @@ private struct LostDescriptors: Error {
     _ = try raw.receiveReply(to: .getFeatures)
   }
 
-  @Test("the device is reset when the next front-end brings a new driver, whatever the last had done")
+  @Test(
+    "the device is reset when the next front-end brings a new driver, whatever the last had done")
   func resetAtTheStart() throws {
     let device = EchoDevice()
     let bed = try ServerBed([device])

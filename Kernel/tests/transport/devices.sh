@@ -9,7 +9,7 @@ has "the early console prints" "early console, traps and timer are up"
 
 for kernel in guest guest-pae; do
   truncate -s 2M /tmp/disk
-  lguest 60 --kernel /$kernel --memory 32M --append selfcheck --rng \
+  lguest 120 --kernel /$kernel --memory 32M --append selfcheck --rng \
     --block path=/tmp/disk --net tap=tap0,address=10.0.0.1/24 </dev/null
   ends "$kernel runs its checks" 0
   has "$kernel passes them all" " passed, 0 failed"

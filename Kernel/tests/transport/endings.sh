@@ -27,7 +27,7 @@ for round in 1 2 3 4; do
   kill -9 $pid
   wait $pid 2>/dev/null
 done
-lguest 60 --kernel /guest --memory 32M --append selfcheck --rng --block path=/tmp/disk \
+lguest 120 --kernel /guest --memory 32M --append selfcheck --rng --block path=/tmp/disk \
   --net tap=tap0,address=10.0.0.1/24 </dev/null
 ends "after kill -9 in mid-transfer a guest runs on the same disk" 0
 has "and passes its checks" " passed, 0 failed"
