@@ -42,7 +42,7 @@ def kernel_names():
       names.add("adversary " + line.split()[0])
   for file in (
     *kernel.glob("guest/check_*.c"), *kernel.glob("tests/unit/test_*.c"),
-    kernel / "tests/host/device.c", *kernel.glob("tests/checks/*.sh"), *kernel.glob("tests/transport/*.sh"),
+    *kernel.glob("tests/host/device*.c"), *kernel.glob("tests/checks/*.sh"), *kernel.glob("tests/transport/*.sh"),
     kernel / "tests/machine/lib.sh",
   ):
     names.update(re.findall(r'"((?:[^"\\\n]|\\.)*)"', file.read_text()))

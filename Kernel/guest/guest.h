@@ -57,7 +57,7 @@ struct probe_result {
 
 extern struct probe_result probe_result;
 extern volatile uint32_t trap_counts[IDT_ENTRIES];
-/* So many page faults of user mode are returned from, as from a signal's handler that does nothing. */
+/* So many page faults of user mode are returned from, as from a handler that does nothing. */
 extern uint32_t faults_ignored;
 void traps_init(void);
 /* Gives a vector a gate; `type` is the descriptor's type word, as 0x8e00. */
@@ -74,7 +74,6 @@ typedef void interrupt_handler(void *context);
 void interrupts_init(void);
 void interrupt_handle(uint32_t irq, interrupt_handler *handler, void *context);
 void interrupt_arrived(uint32_t irq);
-extern volatile uint32_t interrupt_counts[IRQS];
 void interrupts_on(void);
 bool interrupts_off(void); /* true when they were on */
 /* With interrupts off: sleeps until one comes. They are on afterwards. */

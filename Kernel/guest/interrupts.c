@@ -7,8 +7,6 @@ static struct {
 	void *context;
 } handlers[IRQS];
 
-volatile uint32_t interrupt_counts[IRQS];
-
 void interrupts_init(void)
 {
 	lguest_data.blocked_interrupts = ~0u;
@@ -23,7 +21,6 @@ void interrupt_handle(uint32_t irq, interrupt_handler *handler, void *context)
 
 void interrupt_arrived(uint32_t irq)
 {
-	interrupt_counts[irq]++;
 	if (handlers[irq].handler)
 		handlers[irq].handler(handlers[irq].context);
 }

@@ -49,13 +49,6 @@ size_t strlen(const char *text)
 	return length;
 }
 
-int strcmp(const char *a, const char *b)
-{
-	while (*a && *a == *b)
-		a++, b++;
-	return (unsigned char)*a - (unsigned char)*b;
-}
-
 const char *after_prefix(const char *text, const char *prefix)
 {
 	while (*prefix)

@@ -13,7 +13,6 @@ void *memmove(void *to, const void *from, size_t bytes);
 void *memset(void *to, int byte, size_t bytes);
 int memcmp(const void *a, const void *b, size_t bytes);
 size_t strlen(const char *text);
-int strcmp(const char *a, const char *b);
 /* Where `prefix` ends in `text`, or NULL if the text does not begin with it. */
 const char *after_prefix(const char *text, const char *prefix);
 /* A decimal or, after 0x, hexadecimal number. */

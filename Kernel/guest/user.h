@@ -9,7 +9,6 @@
 #define USER_STACK 0xbfff0000
 #define USER_STACK_PAGES 4
 
-#define USER_NOTHING 0
 #define USER_PRINT 1
 #define USER_EXIT 2
 #define USER_CALLS 3

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What /dev/lguest answers to whom: return values and errno of every request, good and bad, and what
- * a launcher sees that dies, forks or takes its memory away. With an argument, every check is told.
+ * What /dev/lguest answers to whom: return values and errno of every request, good and bad. The other
+ * parts of this program are in device_*.c. With an argument, every check is told.
  */
+#include "device.h"
 #include "raw.h"
 
 #include <errno.h>
@@ -16,7 +17,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,7 +35,7 @@
 static unsigned int passed, failed;
 static bool telling;
 
-static void check(bool holds, const char *title)
+void check(bool holds, const char *title)
 {
 	if (holds) {
 		passed++;
@@ -48,7 +48,7 @@ static void check(bool holds, const char *title)
 	errno = 0;
 }
 
-static bool gives(ssize_t result, int error)
+bool gives(ssize_t result, int error)
 {
 	return result == -1 && errno == error;
 }
@@ -229,49 +229,6 @@ static void deaths(void)
 	raw_free(raw);
 }
 
-static volatile sig_atomic_t profiles;
-
-static void wake(int number)
-{
-	profiles += number == SIGPROF;
-}
-
-/* A signal each so many milliseconds; 0 ends them. */
-static void alarm_each(unsigned int milliseconds)
-{
-	struct sigaction action = { .sa_handler = wake };
-	struct itimerval when = { { 0, milliseconds * 1000 }, { 0, milliseconds * 1000 } };
-
-
-	sigaction(SIGALRM, &action, NULL);
-	setitimer(ITIMER_REAL, &when, NULL);
-}
-
-static void signals(void)
-{
-	struct raw *raw = raw_new();
-	unsigned long address;
-
-	raw_prologue(raw);
-	raw_spin(raw);
-	raw_initialize(raw);
-	/* One after another, in case the first is gone before the read begins. */
-	alarm_each(30);
-	check(gives(raw_run(raw, &address), EINTR), "a signal ends the read of a guest that spins");
-	check(gives(raw_run(raw, &address), EINTR), "and of one that goes on spinning");
-	alarm_each(0);
-	raw_free(raw);
-
-	raw = raw_new();
-	raw_prologue(raw);
-	raw_hypercall(raw, 10, 0, 0, 0, 0);
-	raw_initialize(raw);
-	alarm_each(30);
-	check(gives(raw_run(raw, &address), EINTR), "a signal ends the read of a guest that sleeps");
-	alarm_each(0);
-	raw_free(raw);
-}
-
 static void initialize_again(void)
 {
 	struct raw *raw = raw_new();
@@ -284,279 +241,6 @@ static void initialize_again(void)
 	check(raw_initialize(raw) == 24 && raw_run(raw, &address) == 8 && address == 0x5000,
 	      "and INITIALIZE may be tried again");
 	raw_free(raw);
-}
-
-/* The time that a process has used up, of which the host tells in another way. */
-static void used_time(void)
-{
-	struct sigaction action = { .sa_handler = wake };
-	struct itimerval when = { { 0, 50000 }, { 0, 50000 } }, never = { 0 };
-	struct raw *raw = raw_new();
-	unsigned long address;
-
-	raw_prologue(raw);
-	raw_spin(raw);
-	raw_initialize(raw);
-	sigaction(SIGPROF, &action, NULL);
-	setitimer(ITIMER_PROF, &when, NULL);
-	alarm_each(900);
-	check(gives(raw_run(raw, &address), EINTR) && profiles, "a guest that spins uses up time");
-	alarm_each(0);
-	setitimer(ITIMER_PROF, &never, NULL);
-	raw_free(raw);
-}
-
-/* Writes a word into each page of its memory, in a loop. */
-static struct raw *toucher(void)
-{
-	static const uint8_t loop[] = {
-		0xbf, 0, 0, 2, 0,	     /* mov $0x20000, %edi */
-		0x89, 0x3f,		     /* 1: mov %edi, (%edi) */
-		0x81, 0xc7, 0, 0x10, 0, 0,   /* add $0x1000, %edi */
-		0x81, 0xff, 0, 0, 0x0e, 0,   /* cmp $0xe0000, %edi */
-		0x72, 0xf0,		     /* jb 1b */
-	};
-	struct raw *raw = raw_new();
-
-	raw_prologue(raw);
-	raw_hypercall(raw, NOTIFY, 0x5000, 0, 0, 0);
-	raw_bytes(raw, loop, sizeof(loop));
-	raw_hypercall(raw, NOTIFY, 0x6000, 0, 0, 0);
-	raw_spin(raw);
-	raw_initialize(raw);
-	return raw;
-}
-
-static void memory_taken_away(void)
-{
-	unsigned long address;
-	struct raw *raw = toucher();
-
-	check(raw_run(raw, &address) == 8 && raw_run(raw, &address) == 8 && address == 0x6000,
-	      "a guest writes all over its memory");
-	check(*(uint32_t *)(raw->memory + 0xd0000) == 0xd0000, "and it is written");
-	raw_free(raw);
-
-	raw = toucher();
-	raw_run(raw, &address);
-	munmap(raw->memory + 0x80000, 0x40000);
-	check(gives(raw_run(raw, &address), ENOENT), "a guest whose memory is taken away dies");
-	raw_free(raw);
-
-	raw = toucher();
-	raw_run(raw, &address);
-	mprotect(raw->memory + 0x80000, 0x40000, PROT_READ);
-	check(gives(raw_run(raw, &address), ENOENT), "and one whose memory is read-only");
-	raw_free(raw);
-}
-
-/* What a launcher may do to memory of a running guest: nobody but the guest may suffer. */
-static void memory_changed(void)
-{
-	unsigned long address;
-	struct raw *raw = toucher();
-	void *moved;
-	pid_t child;
-
-	raw_run(raw, &address);
-	madvise(raw->memory, RAW_BYTES, MADV_DONTNEED);
-	check(raw_run(raw, &address) == 8 && address == 0x6000,
-	      "memory that is given back stays with the guest");
-	raw_free(raw);
-
-	raw = toucher();
-	raw_run(raw, &address);
-	moved = mremap(raw->memory + 0x80000, 0x40000, 0x40000, MREMAP_MAYMOVE | MREMAP_FIXED,
-		       mmap(NULL, 0x40000, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-	check(gives(raw_run(raw, &address), ENOENT), "memory that moves away is gone");
-	munmap(moved, 0x40000);
-	raw_free(raw);
-
-	/* The child writes what the guest has not touched yet, and then what it has. */
-	raw = toucher();
-	raw_run(raw, &address);
-	child = fork();
-	if (!child) {
-		memset(raw->memory, 0x55, RAW_BYTES);
-		_exit(0);
-	}
-	waitpid(child, NULL, 0);
-	check(raw_run(raw, &address) == 8 && address == 0x6000 &&
-		      *(uint32_t *)(raw->memory + 0xd0000) == 0xd0000 &&
-		      raw->memory[RAW_START] != 0x55,
-	      "a forked child writes to memory of its own");
-	raw_free(raw);
-}
-
-/* The file under a shared memory is cut off. */
-static void memory_cut(void)
-{
-	int fd = memfd_create("guest", MFD_CLOEXEC);
-	struct raw *raw = toucher();
-	struct raw *cut = raw_new();
-	unsigned long address;
-
-	if (ftruncate(fd, RAW_BYTES) < 0)
-		exit(2);
-	munmap(cut->memory, RAW_BYTES);
-	cut->memory = mmap(NULL, RAW_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	memcpy(cut->memory, raw->memory, RAW_BYTES);
-	raw_initialize(cut);
-	raw_run(cut, &address);
-	check(ftruncate(fd, 0x80000) == 0 && gives(raw_run(cut, &address), ENOENT),
-	      "a guest whose file is cut off dies");
-	raw_free(raw);
-	raw_free(cut);
-	close(fd);
-}
-
-static void *spin(void *argument)
-{
-	unsigned long address;
-
-	raw_initialize(argument);
-	while (raw_run(argument, &address) == -1 && errno == EINTR)
-		;
-	return NULL;
-}
-
-static struct raw *spinner(void)
-{
-	struct raw *raw = raw_new();
-
-	raw_prologue(raw);
-	raw_spin(raw);
-	return raw;
-}
-
-/* One thread runs a guest that spins; another closes the file, or becomes another program. */
-static void other_threads(void)
-{
-	pid_t child;
-	int status;
-
-	child = fork();
-	if (!child) {
-		struct raw *raw = spinner();
-		pthread_t thread;
-
-		pthread_create(&thread, NULL, spin, raw);
-		usleep(50000);
-		close(raw->fd);
-		usleep(50000);
-		_exit(0);
-	}
-	waitpid(child, &status, 0);
-	check(status == 0, "the file is closed while another thread runs the guest");
-
-	child = fork();
-	if (!child) {
-		struct raw *raw = spinner();
-		char number[16];
-		pthread_t thread;
-
-		snprintf(number, sizeof(number), "%d", dup(raw->fd));
-		pthread_create(&thread, NULL, spin, raw);
-		usleep(50000);
-		execl("/proc/self/exe", "device-test", "after-exec", number, NULL);
-		_exit(2);
-	}
-	waitpid(child, &status, 0);
-	check(status == 0, "another program takes the place of one whose thread runs a guest");
-}
-
-/* A child that still has the file when its parent, which ran the guest, was killed. */
-static void heir(void)
-{
-	int report[2];
-	char answer = 'x';
-	pid_t child;
-
-	if (pipe(report) < 0)
-		exit(2);
-	child = fork();
-	if (!child) {
-		struct raw *raw = spinner();
-		unsigned long address;
-
-		raw_initialize(raw);
-		if (!fork()) {
-			pid_t parent = getppid();
-
-			usleep(50000);
-			kill(parent, SIGKILL);
-			usleep(100000);
-			answer = raw_request(raw, LHREQ_IRQ, 3, 0) == 0 &&
-				 gives(raw_run(raw, &address), EPERM) ? 'y' : 'n';
-			if (write(report[1], &answer, 1) != 1)
-				_exit(1);
-			_exit(0);
-		}
-		raw_run(raw, &address);
-		_exit(0);
-	}
-	waitpid(child, NULL, 0);
-	close(report[1]);
-	check(read(report[0], &answer, 1) == 1 && answer == 'y',
-	      "a child that has the file when its parent was killed finds it harmless");
-	close(report[0]);
-}
-
-static void *give_birth(void *argument)
-{
-	struct raw *raw = argument;
-	unsigned long address;
-
-	raw_initialize(raw);
-	return raw_run(raw, &address) == 8 ? raw : NULL;
-}
-
-/* The thread that ran the guest has ended: interrupts find nobody, and nobody else may run it. */
-static void orphan(void)
-{
-	struct raw *raw = raw_new();
-	unsigned long address;
-	pthread_t thread;
-	void *born;
-
-	raw_prologue(raw);
-	raw_hypercall(raw, NOTIFY, 0x5000, 0, 0, 0);
-	raw_spin(raw);
-	pthread_create(&thread, NULL, give_birth, raw);
-	pthread_join(thread, &born);
-	check(born != NULL, "a thread runs a guest and ends");
-	for (unsigned int i = 0; i < 32; i++)
-		raw_request(raw, LHREQ_IRQ, i, 0);
-	check(raw_request(raw, LHREQ_IRQ, 3, 0) == 0, "interrupts for its guest harm nobody");
-	check(gives(raw_run(raw, &address), EPERM), "and nobody else may run it");
-	raw_free(raw);
-}
-
-/* The same task, but another program in another address space: its file came through exec. */
-static void after_exec(int fd)
-{
-	unsigned long address;
-
-	_exit(read(fd, &address, sizeof(address)) == -1 && errno == EPERM ? 0 : 1);
-}
-
-static void other_program(void)
-{
-	char number[16];
-	pid_t child = fork();
-	int status;
-
-	if (!child) {
-		struct raw *raw = toucher();
-		unsigned long address;
-
-		raw_run(raw, &address);
-		snprintf(number, sizeof(number), "%d", dup(raw->fd));
-		execl("/proc/self/exe", "device-test", "after-exec", number, NULL);
-		_exit(2);
-	}
-	waitpid(child, &status, 0);
-	check(status == 0, "a guest is not run in another address space than its own");
 }
 
 /* Registers have 32 bits, wherever the launcher wants the guest to start. */
@@ -591,29 +275,6 @@ static void many(void)
 	for (unsigned int i = 0; i < 8; i++)
 		raw_free(guests[i]);
 	check(good == 16, "eight guests in turn");
-}
-
-static void memory_kinds(void)
-{
-	unsigned long address;
-	struct raw *raw = toucher();
-	int fd = memfd_create("guest", MFD_CLOEXEC);
-	uint8_t *shared;
-
-	raw_free(raw);
-	raw = raw_new();
-	raw_prologue(raw);
-	raw_hypercall(raw, NOTIFY, 0x5000, 0, 0, 0);
-	if (ftruncate(fd, RAW_BYTES) < 0)
-		exit(2);
-	shared = mmap(NULL, RAW_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	memcpy(shared, raw->memory, RAW_BYTES);
-	munmap(raw->memory, RAW_BYTES);
-	raw->memory = shared;
-	raw_initialize(raw);
-	check(raw_run(raw, &address) == 8 && address == 0x5000, "memory may be shared");
-	raw_free(raw);
-	close(fd);
 }
 
 static atomic_int interrupters;
