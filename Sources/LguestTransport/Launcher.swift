@@ -22,13 +22,15 @@ struct Launcher {
   /// Runs the guest until it does not want to be started again.
   func run() -> GuestEnd {
     let trouble = TroubleReport { [logger] line in logger.warning("\(line)") }
+    // A guest can start again as often as it likes.
+    let restarts = TroubleReport { [logger] line in logger.info("\(line)") }
     while true {
       do throws(LguestError) {
         if let end = try runOnce(trouble) { return end }
       } catch {
         return control.isStopRequested ? .stopped : .notStarted(error)
       }
-      logger.info("the guest starts again")
+      restarts.report("the guest starts again")
     }
   }
 
