@@ -98,26 +98,26 @@ def _matrix():
     "FUZZ_COUNT": os.environ.get("FUZZ_COUNT", "3000"),
   }
   return [
-    Test("skylake", "Skylake-Client-v4, 2 CPUs, PTI", "full", 150),
-    Test("max", "max, 2 CPUs, KASLR, LA57", "cpu", 90, cpu="max", append=""),
-    Test("qemu64", "qemu64, 1 CPU", "cpu", 90, cpu="qemu64", cpus=1),
-    Test("epyc", "EPYC, 2 CPUs", "cpu", 90, cpu="EPYC"),
-    Test("backports", "the kernel of Debian's backports", "cpu", 90, kernel="backports",
+    Test("skylake", "Skylake-Client-v4, 2 CPUs, PTI", "full", 300),
+    Test("max", "max, 2 CPUs, KASLR, LA57", "cpu", 180, cpu="max", append=""),
+    Test("qemu64", "qemu64, 1 CPU", "cpu", 180, cpu="qemu64", cpus=1),
+    Test("epyc", "EPYC, 2 CPUs", "cpu", 180, cpu="EPYC"),
+    Test("backports", "the kernel of Debian's backports", "cpu", 180, kernel="backports",
          cpu=_BACKPORTS_CPU),
-    Test("nmi", "a storm of NMIs", "storm", 90, meanwhile=Storm(_nmi, _NMI_EVERY),
+    Test("nmi", "a storm of NMIs", "storm", 180, meanwhile=Storm(_nmi, _NMI_EVERY),
          settings={"STORM_LEAST": 300}),
     # The other kernel is built without machine checks.
-    Test("mce", "machine checks", "storm", 90, kernel="backports", cpu=_BACKPORTS_CPU,
+    Test("mce", "machine checks", "storm", 180, kernel="backports", cpu=_BACKPORTS_CPU,
          meanwhile=Storm(_mce, _MCE_EVERY), settings={"STORM_LEAST": 10}),
     Test("nmi-windows", "an NMI at each instruction of the Switcher", "windows", 150,
          meanwhile=Windows(_nmi, 150), cpus=1),
     Test("mce-windows", "a machine check at each instruction of the Switcher", "windows", 150,
          kernel="backports", cpu=_BACKPORTS_CPU, meanwhile=Windows(_mce, 150), cpus=1),
-    Test("hotplug", "three guests at once, and CPUs that go and come", "hotplug", 90),
-    Test("endings", "sudden ends, long spins, leaks", "endings", 180),
-    Test("fuzz", "random guest programs", "fuzz", 120, settings=fuzz),
+    Test("hotplug", "three guests at once, and CPUs that go and come", "hotplug", 180),
+    Test("endings", "sudden ends, long spins, leaks", "endings", 300),
+    Test("fuzz", "random guest programs", "fuzz", 180, settings=fuzz),
     # Each instruction takes 8 ns there, so that the figures repeat.
-    Test("speed", "the figures of Kernel/README.md", "speed", 90, cpus=1, icount=True),
+    Test("speed", "the figures of Kernel/README.md", "speed", 180, cpus=1, icount=True),
   ]
 
 
