@@ -13,6 +13,7 @@ public struct CallTarget: ~Copyable, Sendable {
   private let descriptor: FileDescriptor
   private let words: (UInt64, UInt64, UInt64)
   private let byteCount: Int
+  private let onFull: (@Sendable () -> Void)?
 
   /// Adds one to an eventfd, or writes those 8 bytes to a stream.
   ///
@@ -21,27 +22,40 @@ public struct CallTarget: ~Copyable, Sendable {
     self.descriptor = descriptor
     words = (1, 0, 0)
     byteCount = 8
+    onFull = nil
   }
 
   /// Writes a message of up to 24 bytes.
   ///
+  /// - Parameters:
+  ///   - words: the message.
+  ///   - byteCount: how much of them it is.
+  ///   - descriptor: where to.
+  ///   - onFull: told when there was no room, for a descriptor that others write to as well: what is
+  ///     waiting there to be seen may be theirs. On the queue's thread.
   /// - Precondition: `byteCount` is 1 to 24.
   public init(
     writing words: (UInt64, UInt64, UInt64), byteCount: Int,
-    to descriptor: consuming FileDescriptor
+    to descriptor: consuming FileDescriptor, onFull: (@Sendable () -> Void)? = nil
   ) {
     precondition(byteCount > 0 && byteCount <= 24)
     self.descriptor = descriptor
     self.words = words
     self.byteCount = byteCount
+    self.onFull = onFull
   }
 
   /// Makes the call. A driver that is gone or has been called already is not an error.
   public borrowing func send() {
     do throws(Errno) {
       try descriptor.writeMessage([words.0, words.1, words.2], byteCount: byteCount)
+    } catch .again {
+      // No room: a call is waiting to be seen, unless others have filled it.
+      onFull?()
+    } catch .interrupted {
+      onFull?()
     } catch {
-      // No room: a call is waiting to be seen. Broken: the transport learns of it by itself.
+      // Broken: the transport learns of it by itself.
     }
   }
 }

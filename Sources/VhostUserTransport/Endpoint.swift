@@ -114,6 +114,12 @@ final class Endpoint {
     }
   }
 
+  /// What to wait for besides, to call `flushChannel`; ignored while there is nothing.
+  var channelEntry: PollEntry { connection?.session.channel?.pollEntry ?? .ignored }
+
+  /// Sends what the front-end had no room for.
+  func flushChannel() { connection?.session.channel?.flush() }
+
   /// When to call `progress` though nothing is ready; nil for never.
   var deadline: UInt64? {
     if connection != nil || isDone { return nil }

@@ -13,6 +13,8 @@ final class EventInbox: Sendable {
   enum Event: Sendable, Equatable {
     /// A queue of a session has broken, in one of its runs.
     case fault(session: UInt64, queue: Int, run: UInt64, RingError)
+    /// A ring's call found no room in the session's back-end channel.
+    case unsentCall(session: UInt64, queue: Int)
     /// The configuration space of a device has changed.
     case configurationChange(endpoint: Int)
     /// The server is to end.

@@ -202,7 +202,7 @@ extension Session {
     case .descriptor(let held): return CallTarget(signalling: try held.duplicate())
     case .unset:
       guard protocolFeatures.contains(.inBandNotifications) else { return nil }
-      return try channel?.callTarget(ring: ring.index)
+      return try channel?.callTarget(ring: ring.index, onFull: unsentCallHandler(for: ring))
     }
   }
 

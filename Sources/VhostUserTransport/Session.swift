@@ -360,6 +360,17 @@ extension Session {
     }
   }
 
+  /// A worker found no room for a call.
+  func callUnsent(_ queue: Int) { channel?.send(.vringCall, ring: queue) }
+
+  /// What a worker tells of a call that found no room, left for the control thread.
+  func unsentCallHandler(for ring: Vring) -> @Sendable () -> Void {
+    let inbox = inbox
+    let session = number
+    let queue = ring.index
+    return { inbox.post(.unsentCall(session: session, queue: queue)) }
+  }
+
   /// What a worker tells of its queue, left for the control thread.
   func faultHandler(for ring: Vring) -> @Sendable (RingError) -> Void {
     let inbox = inbox

@@ -94,6 +94,7 @@ public final class VhostUserServer {
     var entries = [PollEntry(fd: inbox.descriptor, events: .readable)]
     entries += sources.map { PollEntry(fd: $0.descriptor, events: .readable) }
     entries += endpoints.map(\.pollEntry)
+    entries += endpoints.map(\.channelEntry)
     var span = entries.mutableSpan
     _ = try Poll.wait(&span, timeout: timeout)
 
@@ -102,7 +103,11 @@ public final class VhostUserServer {
       source.handler()
     }
     let now = MonotonicClock.nanoseconds
-    for (endpoint, entry) in zip(endpoints, entries.dropFirst(1 + sources.count)) {
+    let ownEntries = entries.dropFirst(1 + sources.count)
+    for (endpoint, entry) in zip(endpoints, ownEntries.dropFirst(endpoints.count)) {
+      if entry.isReady { endpoint.flushChannel() }
+    }
+    for (endpoint, entry) in zip(endpoints, ownEntries) {
       if entry.isReady || endpoint.deadline.map({ $0 <= now }) ?? false { endpoint.progress() }
     }
     // The count is of the whole process and one load; only where it moved are mappings asked.
@@ -128,6 +133,10 @@ public final class VhostUserServer {
       case .stop: isStopping = true
       case .configurationChange(let number):
         endpoints[number].connection?.session.configurationChanged()
+      case .unsentCall(let session, let queue):
+        for endpoint in endpoints where endpoint.connection?.session.number == session {
+          endpoint.connection?.session.callUnsent(queue)
+        }
       case .fault(let session, let queue, let run, let error):
         for endpoint in endpoints where endpoint.connection?.session.number == session {
           endpoint.queueFaulted(queue, run: run, error)

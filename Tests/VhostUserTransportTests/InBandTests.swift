@@ -2,6 +2,7 @@
 //
 // In-band notifications: kicks, calls and errors as messages.
 
+import Backends
 import Linux
 import Testing
 import VhostUserTesting
@@ -110,6 +111,43 @@ import VirtioTesting
     #expect(throws: FrontEndError.refused) {
       try frontEnd.tell(.vringKick, VringState(index: 0, number: 1).bytes)
     }
+  }
+
+  @Test("a ring whose calls fill the channel takes none of another's calls, changes and errors")
+  func sharedChannel() throws {
+    let device = EchoDevice()
+    let bed = try ServerBed([device])
+    let noisy = try Client(try bed.frontEnd(), [.version1], channelFirst: true)
+    let frontEnd = noisy.frontEnd
+    // More than the channel holds.
+    for _ in 0..<1000 {
+      let isOffered = noisy.ring.driver.offer([.readable(0x10_0000, 1)])
+      #expect(isOffered)
+      _ = noisy.ring.driver.allowCalls()
+      try noisy.kick()
+      #expect(try eventually { try noisy.ring.driver.collect() != nil })
+    }
+    var quiet = try frontEnd.makeRing(0, size: 16)
+    try frontEnd.tell(.setVringSize, VringState(index: 0, number: 16).bytes)
+    try frontEnd.tell(.setVringAddress, FrontEnd.address(of: quiet).bytes)
+    try frontEnd.enableRing(0, true)
+    let isOffered = quiet.driver.offer([.readable(0x10_0000, 1)])
+    #expect(isOffered)
+    _ = quiet.driver.allowCalls()
+    try frontEnd.tell(.vringKick, VringState(index: 0, number: 0).bytes)
+    #expect(try eventually { try quiet.driver.collect() != nil })
+    // The worker looks at the ring, makes its call, and sleeps: then it can be stopped.
+    _ = try frontEnd.stopRing(0)
+    device.configurationChange.signal()
+    let call = Message(
+      BackEndRequest.vringCall.rawValue, payload: VringState(index: 0, number: 0).bytes)
+    let change = Message(BackEndRequest.configurationChange.rawValue)
+    var missing = [call, change]
+    while !missing.isEmpty {
+      let message = try noisy.channel.receive()
+      missing.removeAll { $0 == message }
+    }
+    #expect(missing.isEmpty)
   }
 
   @Test("a channel that nobody reads holds up neither the ring nor the server")
