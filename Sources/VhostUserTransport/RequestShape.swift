@@ -23,6 +23,16 @@ extension FrontEndRequest {
     }
   }
 
+  /// Whether it is answered whatever its flags say.
+  var hasOwnReply: Bool {
+    switch self {
+    case .getFeatures, .getProtocolFeatures, .getQueueCount, .getVringBase, .getConfiguration,
+      .getMemorySlotCount, .getStatus:
+      true
+    default: false
+    }
+  }
+
   /// How many descriptors may come along. Which of them must, the request itself knows.
   private var descriptorCounts: ClosedRange<Int> {
     switch self {

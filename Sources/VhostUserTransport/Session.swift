@@ -8,7 +8,8 @@
 // change while a ring runs is refused.
 //
 // A refusal changes nothing. Where the front-end asked for a reply it gets a non-zero one and the
-// session goes on; where not, it could never know, so the session ends. A gate that the
+// session goes on; where not, it could never know, so the session ends. Of requests that have a reply of
+// their own only GET_CONFIG can be refused, with an empty one. A gate that the
 // specification puts before a request ("only if the feature was negotiated") is taken as "only if we
 // offer it": what is served without harm is served.
 //
@@ -135,8 +136,8 @@ extension Session {
     do {
       answer = try handle(message, &descriptors)
     } catch {
-      guard error.isRefusal, wantsAcknowledgement(message) else { throw error }
-      return (reply(to: message, .number(1)), error)
+      guard error.isRefusal, let refusal = refusal(of: message) else { throw error }
+      return (refusal, error)
     }
     reconcile()
     switch answer {
@@ -144,6 +145,15 @@ extension Session {
     case .acknowledgement:
       return (wantsAcknowledgement(message) ? reply(to: message, .number(0)) : nil, nil)
     }
+  }
+
+  /// What tells the front-end that a request is refused; nil where nothing can.
+  private func refusal(of message: Message) -> Message? {
+    if let request = FrontEndRequest(rawValue: message.request), request.hasOwnReply {
+      // For these a wish for a reply changes nothing, and one of them can say no.
+      return request == .getConfiguration ? reply(to: message, .payload([])) : nil
+    }
+    return wantsAcknowledgement(message) ? reply(to: message, .number(1)) : nil
   }
 
   private func wantsAcknowledgement(_ message: Message) -> Bool {

@@ -127,6 +127,21 @@ import VirtioRing
     #expect(try raw.receiveReply(to: .getQueueCount) == FrontEnd.bytes(2))
   }
 
+  @Test("a refused question gets no acknowledgement: GET_CONFIG an empty answer, others the end")
+  func refusedQuestions() throws {
+    let bed = try ServerBed([EchoDevice()])
+    let frontEnd = try bed.frontEnd()
+    try frontEnd.negotiate([])
+    for needsReply in [false, true] {
+      // Two bytes are no piece of a configuration space.
+      try frontEnd.raw.send(.getConfiguration, [0, 0], needReply: needsReply)
+      #expect(try frontEnd.raw.receiveReply(to: .getConfiguration) == [])
+    }
+    try frontEnd.raw.send(
+      .getVringBase, VringState(index: 99, number: 0).bytes, needReply: true)
+    try frontEnd.raw.waitForClose()
+  }
+
   @Test("a request with a reply of its own is answered once, also when a reply is asked for")
   func oneReply() throws {
     let bed = try ServerBed([EchoDevice()])
