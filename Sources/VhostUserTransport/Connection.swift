@@ -101,6 +101,8 @@ final class Connection {
   private var reader = MessageReader()
   /// What is still to be sent.
   private var unsent: [UInt8] = []
+  /// Whether a message has come: one that only looks who listens sends none.
+  private(set) var hasServed = false
 
   init(_ socket: consuming FileDescriptor, session: Session) {
     self.socket = socket
@@ -120,6 +122,7 @@ final class Connection {
     for _ in 0..<Self.turn {
       guard try flush() else { return }
       guard var received = try reader.read(from: socket) else { return }
+      hasServed = true
       let (reply, refusal) = try session.respond(
         to: received.message, &received.descriptors)
       if let refusal { onRefusal(refusal) }

@@ -41,7 +41,7 @@ final class Endpoint {
   /// Counters of the endpoint's life.
   private(set) var statistics = EndpointStatistics()
 
-  /// - Parameter once: whether one front-end is enough.
+  /// - Parameter once: whether one front-end is enough; one that has sent nothing does not count.
   init(
     number: Int, device: any Device, location: FrontEndLocation, once: Bool, logger: Logger,
     inbox: EventInbox
@@ -205,12 +205,12 @@ final class Endpoint {
     }
     connection.session.end()
     self.connection = nil
-    isDone = once
+    isDone = once && connection.hasServed
     switch location {
     case .listen: break
     // At once would be as fast as the processor allows if the front-end accepts and closes.
     case .connect: idleUntil = MonotonicClock.nanoseconds + Self.retryInterval
-    case .descriptor: isDone = once || listener == nil
+    case .descriptor: isDone = isDone || listener == nil
     }
   }
 

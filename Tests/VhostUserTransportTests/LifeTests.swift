@@ -387,6 +387,17 @@ private struct LostDescriptors: Error {
     #expect(bed.stop())
   }
 
+  @Test("with `once` a look at who listens does not end the device")
+  func onceAndLookedAt() throws {
+    let bed = try ServerBed([EchoDevice()], once: true)
+    for _ in 0..<3 {
+      #expect(try UnixSocket.state(of: bed.path()) == .live)
+      #expect(bed.lines.contains("closed the connection"))
+    }
+    #expect(try EchoClient(try bed.frontEnd()).echo([1]) == [1])
+    #expect(bed.waitForEnd())
+  }
+
   @Test("with `once` a server is done when its front-ends have gone")
   func once() throws {
     let bed = try ServerBed([EchoDevice(), EchoDevice()], once: true)
