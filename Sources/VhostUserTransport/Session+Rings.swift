@@ -86,8 +86,10 @@ extension Session {
   }
 
   func setKick(_ ring: Vring, _ descriptor: HeldDescriptor?) throws(SessionError) {
-    ring.kick = descriptor.map { .descriptor($0) } ?? Doorbell.none
-    if ring.isRunning { ring.replaceKick(try kickForWorker(ring)) }
+    let kick = descriptor.map { .descriptor($0) } ?? Doorbell.none
+    // First what can fail: a refusal changes nothing.
+    if ring.isRunning { ring.replaceKick(try kick.kickForWorker()) }
+    ring.kick = kick
     ring.isStarted = true
     mend(ring)
   }
@@ -99,12 +101,22 @@ extension Session {
   }
 
   func setCall(_ ring: Vring, _ descriptor: HeldDescriptor?) throws(SessionError) {
-    ring.call = descriptor.map { .descriptor($0) } ?? Doorbell.none
-    try updateCall(ring)
+    let call = descriptor.map { .descriptor($0) } ?? Doorbell.none
+    if ring.isRunning { ring.replaceCall(try callForWorker(ring, call, channel)) }
+    ring.call = call
   }
 
-  func updateCall(_ ring: Vring) throws(SessionError) {
-    if ring.isRunning { ring.replaceCall(try callForWorker(ring)) }
+  func setChannel(_ descriptors: inout FileDescriptorList) throws(SessionError) {
+    guard let descriptor = descriptors.take(at: 0) else { return }
+    let new = try BackendChannel(descriptor)
+    // Rings whose calls are messages go on over the new channel.
+    var calls: [(ring: Vring, call: PreparedCall)] = []
+    for ring in rings where ring.isRunning {
+      guard case .unset = ring.call else { continue }
+      calls.append((ring, PreparedCall(try callForWorker(ring, .unset, new))))
+    }
+    channel = new
+    for (ring, prepared) in calls { ring.replaceCall(prepared.call.take()) }
   }
 
   func vringKick(_ state: VringState) throws(SessionError) {
@@ -181,23 +193,17 @@ extension Session {
   private func start(_ ring: Vring, _ queue: consuming Virtqueue) throws {
     let layout = queue.configuration.layout
     let wiring = QueueWiring(
-      kick: try kickForWorker(ring), call: try callForWorker(ring),
+      kick: try ring.kick.kickForWorker(), call: try callForWorker(ring, ring.call, channel),
       onFault: faultHandler(for: ring))
     let running = try device.start(queue, index: ring.index, wiring: wiring)
     ring.didStart(running, layout: layout)
   }
 
-  /// A descriptor of the worker's own: ours stays, for the next start.
-  private func kickForWorker(_ ring: Vring) throws(SessionError) -> FileDescriptor? {
-    switch ring.kick {
-    case .unset, .none: nil
-    case .descriptor(let held): try held.duplicate()
-    case .inBand(let bell): try bell.duplicate()
-    }
-  }
-
-  private func callForWorker(_ ring: Vring) throws(SessionError) -> CallTarget? {
-    switch ring.call {
+  /// How a ring's worker calls, if the ring has this call and this channel.
+  private func callForWorker(
+    _ ring: Vring, _ call: Doorbell, _ channel: BackendChannel?
+  ) throws(SessionError) -> CallTarget? {
+    switch call {
     case .none, .inBand: return nil
     case .descriptor(let held): return CallTarget(signalling: try held.duplicate())
     case .unset:
@@ -216,4 +222,22 @@ extension Session {
       throw .host(DeviceError(action, error))
     }
   }
+}
+
+extension Doorbell {
+  /// A descriptor of the worker's own: ours stays, for the next start.
+  fileprivate func kickForWorker() throws(SessionError) -> FileDescriptor? {
+    switch self {
+    case .unset, .none: nil
+    case .descriptor(let held): try held.duplicate()
+    case .inBand(let bell): try bell.duplicate()
+    }
+  }
+}
+
+/// A call that waits to be handed over.
+private final class PreparedCall {
+  var call: CallTarget?
+
+  init(_ call: consuming CallTarget?) { self.call = call }
 }

@@ -338,15 +338,6 @@ extension Session {
       ring.isEnabled = false
     }
   }
-
-  private func setChannel(_ descriptors: inout FileDescriptorList) throws(SessionError) {
-    guard let descriptor = descriptors.take(at: 0) else { return }
-    channel = try BackendChannel(descriptor)
-    // Rings whose calls are messages go on over the new channel.
-    for ring in rings {
-      if case .unset = ring.call { try updateCall(ring) }
-    }
-  }
 }
 
 // MARK: What others tell
