@@ -18,6 +18,14 @@ public enum Process {
     clinux_memlock_limit()
   }
 
+  /// How many descriptors it may have open (RLIMIT_NOFILE of getrlimit(2)).
+  public static var descriptorLimit: UInt64 { clinux_descriptor_limit() }
+
+  /// Sets how many descriptors it may have open, as far as the host allows: `.max` for all it does.
+  public static func setDescriptorLimit(_ count: UInt64) throws(Errno) {
+    _ = try systemCall(retryOnInterrupt: false) { clinux_set_descriptor_limit(count) }
+  }
+
   /// Sets which permissions are withheld from files that it makes (umask(2)).
   ///
   /// - Returns: the setting before.

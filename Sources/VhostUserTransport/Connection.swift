@@ -56,7 +56,11 @@ struct MessageReader: ~Copyable {
       throw .socket(error)
     }
     guard received.count > 0 else { throw count == 0 ? .hangup : .hangupInMessage }
-    guard !received.areDescriptorsTruncated else { throw .tooManyDescriptors }
+    if received.areDescriptorsTruncated {
+      // The kernel keeps back what does not fit into the list, and what this process may not open.
+      throw received.descriptors.count < FileDescriptorList.capacity
+        ? .outOfDescriptors : .tooManyDescriptors
+    }
     for index in 0..<received.descriptors.count {
       guard let descriptor = received.descriptors.take(at: index) else { continue }
       guard descriptors.append(descriptor) else { throw .tooManyDescriptors }

@@ -22,6 +22,8 @@ public enum SessionError: Error, Sendable {
   case payloadTooLarge(request: UInt32, byteCount: UInt32)
   /// More descriptors than any request has.
   case tooManyDescriptors
+  /// Descriptors came that this process may not have open: it has too many.
+  case outOfDescriptors
 
   // What a request says.
   /// A request that nobody defined, or of a part of the protocol that is not offered.
@@ -61,7 +63,7 @@ public enum SessionError: Error, Sendable {
   var isRefusal: Bool {
     switch self {
     case .hangup, .hangupInMessage, .socket, .badFlags, .payloadTooLarge, .tooManyDescriptors,
-      .inBandAlone, .memoryVanished:
+      .outOfDescriptors, .inBandAlone, .memoryVanished:
       false
     case .unknownRequest, .badPayload, .badDescriptorCount, .badDescriptorKind, .noSuchRing,
       .badNumber, .badRingSize, .ringIsRunning, .featuresNotOffered, .protocolFeaturesNotOffered,
@@ -82,6 +84,7 @@ extension SessionError: CustomStringConvertible {
     case .payloadTooLarge(let request, let count):
       "request \(request) with a payload of \(count) bytes"
     case .tooManyDescriptors: "message with too many file descriptors"
+    case .outOfDescriptors: "out of file descriptors; raise the limit (ulimit -n)"
     case .unknownRequest(let request): "request \(request) is unknown or not offered"
     case .badPayload(let request, let count): "\(request): payload of \(count) bytes makes no sense"
     case .badDescriptorCount(let request, let count): "\(request): \(count) file descriptors"

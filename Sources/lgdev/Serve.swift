@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import Linux
 import Logging
 
 /// `lgdev serve`.
@@ -155,6 +156,8 @@ struct Serve: ParsableCommand {
   var printCapabilities = false
 
   func run() throws {
+    // Each ring takes several. Where the limit stays, whoever meets it says so.
+    try? Process.setDescriptorLimit(.max)
     switch transport {
     case "vhost-user": try Daemon.run(ServePlan(self))
     case "lguest": try GuestDaemon.run(GuestPlan(self))

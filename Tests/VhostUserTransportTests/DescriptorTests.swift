@@ -200,3 +200,75 @@ struct LeakDetector: ~Copyable {
     #expect(isClosed)
   }
 }
+
+/// Why a test in a process of its own has failed.
+private struct Unexpected: Error {
+  let what: String
+
+  init(_ what: String) { self.what = what }
+}
+
+/// Runs something while only so many descriptors can be opened.
+private func withFreeDescriptors(_ count: Int, _ body: () throws -> Void) throws {
+  let limit = Process.descriptorLimit
+  try Process.setDescriptorLimit(UInt64(try Process.openDescriptorCount() + 30))
+  var fillers: [HeldEvent] = []
+  while let event = try? EventFD() { fillers.append(HeldEvent(event)) }
+  fillers.removeLast(count)
+  try body()
+  fillers = []
+  try Process.setDescriptorLimit(limit)
+}
+
+private final class HeldEvent {
+  private let event: EventFD
+
+  init(_ event: consuming EventFD) { self.event = event }
+}
+
+@Suite struct DescriptorLimitTests {
+  // In processes of their own: the limit is the whole process's.
+
+  @Test("a kick that is refused for want of descriptors leaves the ring its old one")
+  func refusedKick() async {
+    await #expect(processExitsWith: .success) {
+      let bed = try ServerBed([EchoDevice()])
+      let client = try EchoClient(try bed.frontEnd())
+      guard try client.echo([1]) == [1] else { throw Unexpected("no echo") }
+      let other = try EventFD()
+      // Room for the descriptor itself, none for the worker's own.
+      try withFreeDescriptors(1) {
+        do {
+          try client.frontEnd.tell(
+            .setVringKick, FrontEnd.bytes(0), descriptors: [other.descriptor.raw])
+          throw Unexpected("not refused")
+        } catch FrontEndError.refused {}
+      }
+      // The next run takes what the ring remembers.
+      try client.frontEnd.enableRing(0, false)
+      try client.frontEnd.enableRing(0, true)
+      for byte: UInt8 in 0..<10 {
+        guard try client.echo([byte]) == [byte] else { throw Unexpected("no echo afterwards") }
+      }
+    }
+  }
+
+  @Test("descriptors that this process may not open end the session and say what to do")
+  func outOfDescriptors() async {
+    await #expect(processExitsWith: .success) {
+      let bed = try ServerBed([EchoDevice()])
+      let frontEnd = try bed.frontEnd()
+      try frontEnd.negotiate(.allRing)
+      let event = try EventFD()
+      try withFreeDescriptors(1) {
+        try frontEnd.raw.send(
+          .setMemoryTable, RegionDescription.tableBytes(frontEnd.memory.descriptions),
+          descriptors: [event.descriptor.raw, event.descriptor.raw, event.descriptor.raw])
+        try frontEnd.raw.waitForClose()
+      }
+      guard bed.lines.contains("out of file descriptors; raise the limit (ulimit -n)") else {
+        throw Unexpected("\(bed.lines.all)")
+      }
+    }
+  }
+}

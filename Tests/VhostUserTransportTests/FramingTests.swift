@@ -42,7 +42,8 @@ import VirtioRing
   @Test(
     "a payload that is too small drops the connection, for every request that has one",
     arguments: FrontEndRequest.allCases.filter { request in
-      request != .setLogBase && request != .setLogDescriptor
+      // The first two are ignored, the last is answered with nothing.
+      request != .setLogBase && request != .setLogDescriptor && request != .getConfiguration
     })
   func payloadTooSmall(_ request: FrontEndRequest) throws {
     // One byte is too short for each payload, and too long for each request without one.

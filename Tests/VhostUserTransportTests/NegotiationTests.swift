@@ -178,7 +178,8 @@ import VirtioRing
   }
 
   @Test(
-    "a size that is not the payload's drops the connection", arguments: [0, 9, 11, 0xffff_ffff])
+    "a size that is not the payload's is refused, and a write of it drops the connection",
+    arguments: [0, 9, 11, 0xffff_ffff])
   func lyingSize(_ size: UInt32) throws {
     let bed = try ServerBed([EchoDevice()])
     for request in [FrontEndRequest.getConfiguration, .setConfiguration] {
@@ -188,8 +189,16 @@ import VirtioRing
       payload.append32(size)
       payload.append32(0)
       try raw.send(request, payload + [UInt8](repeating: 0, count: 10))
-      try raw.waitForClose()
+      if request == .getConfiguration {
+        #expect(try Self.reply(raw) == [])
+      } else {
+        try raw.waitForClose()
+      }
     }
+  }
+
+  private static func reply(_ raw: borrowing RawFrontEnd) throws -> [UInt8] {
+    try raw.receiveReply(to: .getConfiguration)
   }
 
   @Test("a write reaches the device, and one that it refuses is refused")

@@ -150,6 +150,10 @@ int clinux_tiocswinsz(int fd, unsigned short columns, unsigned short rows);
 /* getrlimit(2) with RLIMIT_MEMLOCK: its soft limit in bytes, all ones for none. */
 uint64_t clinux_memlock_limit(void);
 
+/* getrlimit(2) with RLIMIT_NOFILE: its soft limit; setrlimit(2): no higher than the hard one. */
+uint64_t clinux_descriptor_limit(void);
+int clinux_set_descriptor_limit(uint64_t count);
+
 /* getrandom(2) */
 extern const unsigned int clinux_GRND_NONBLOCK;
 long clinux_getrandom(void *buffer, size_t size, unsigned int flags);
