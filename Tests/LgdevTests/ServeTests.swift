@@ -112,6 +112,39 @@ private func readRandom(_ frontEnd: FrontEnd) throws -> [UInt8] {
     #expect(try directory.names == [])
   }
 
+  @Test func `a pid file that somebody has put in the place of its own stays`() throws {
+    let program = try Program(
+      ["serve", "--socket-path", "s", "--rng", "--pidfile", "pid"], in: directory)
+    try program.awaitListening()
+    try FileSystem.remove("\(directory.path)/pid")
+    try directory.makeFile("pid", size: 3)
+    program.send(SIGTERM)
+    #expect(try program.exitCode(within: 1) == 0)
+    #expect(try directory.names == ["pid"])
+  }
+
+  @Test func `a pid file that vanishes before it is locked is made anew`() throws {
+    for round in 0..<5 {
+      let first = try Program(
+        ["serve", "--socket-path", "a\(round)", "--rng", "--pidfile", "pid"], in: directory)
+      try first.awaitListening()
+      // The second begins while the first removes the file.
+      first.send(SIGTERM)
+      let second = try Program(
+        ["serve", "--socket-path", "b\(round)", "--rng", "--pidfile", "pid"], in: directory)
+      let code = try first.exitCode(within: 2)
+      #expect(code == 0)
+      guard (try? second.awaitListening()) != nil else {
+        // It came too early, and says so.
+        #expect(try second.exitCode(within: 2) == 1)
+        continue
+      }
+      #expect(try directory.text("pid") == "\(second.processID)\n")
+      second.send(SIGTERM)
+      #expect(try second.exitCode(within: 2) == 0)
+    }
+  }
+
   @Test func `sockets have the mode that was asked for`() throws {
     let program = try Program(
       ["serve", "--socket-dir", ".", "--rng", "--socket-mode", "0640"], in: directory)
