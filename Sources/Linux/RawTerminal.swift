@@ -23,5 +23,9 @@ public struct RawTerminal: ~Copyable, Sendable {
     clinux_terminal_is_background(terminal.raw) != 0
   }
 
+  /// Gives the terminal in raw mode its settings back, if there is one: before something that may
+  /// never end. From any thread.
+  public static func restore() { clinux_terminal_restore() }
+
   deinit { clinux_terminal_restore() }
 }

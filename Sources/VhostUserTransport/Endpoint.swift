@@ -24,10 +24,11 @@ final class Endpoint {
   private let logger: Logger
   private let inbox: EventInbox
   private let trace: DriverTrace
+  private let witness: ServerWitness
   /// Where front-ends connect; nil where we connect, or have but one connection.
   private var listener: FileDescriptor?
   /// The socket file that is ours to remove.
-  private var ownedFile: FileStatus?
+  private var ownedSocket: OwnedSocket?
   private(set) var connection: Connection?
   /// Nothing is accepted or connected to before this moment.
   private var idleUntil: UInt64 = 0
@@ -44,7 +45,7 @@ final class Endpoint {
   /// - Parameter once: whether one front-end is enough; one that has sent nothing does not count.
   init(
     number: Int, device: any Device, location: FrontEndLocation, once: Bool, logger: Logger,
-    inbox: EventInbox
+    inbox: EventInbox, witness: ServerWitness
   ) throws(DeviceError) {
     self.number = number
     self.device = device
@@ -52,6 +53,7 @@ final class Endpoint {
     self.once = once
     self.logger = logger
     self.inbox = inbox
+    self.witness = witness
     trace = DriverTrace(ringCount: device.queueSizes.count)
     switch location {
     case .listen(let path, let access): try listen(path, access)
@@ -80,10 +82,12 @@ final class Endpoint {
     do {
       if state == .stale { try FileSystem.remove(path) }
       listener = try UnixSocket.listen(path, mode: access.mode)
-      ownedFile = try FileSystem.status(of: path)
+      let socket = try OwnedSocket(path)
+      ownedSocket = socket
+      witness.add(socket)
       if let group = access.group { try FileSystem.setGroup(of: path, to: group) }
     } catch {
-      removeFile()
+      ownedSocket?.remove()
       throw DeviceError(action, error)
     }
   }
@@ -131,7 +135,7 @@ final class Endpoint {
   /// Goes on: something is ready, or the deadline has passed.
   func progress() {
     if let connection {
-      serve(connection)
+      witness.busy(with: device.name) { serve(connection) }
     } else if idleUntil <= MonotonicClock.nanoseconds {
       idleUntil = 0
       meet()
@@ -217,7 +221,7 @@ final class Endpoint {
   /// Shared memory may have gone away: then the session ends.
   func checkMemory() {
     guard let connection, connection.session.memory.hasVanished else { return }
-    end(.memoryVanished)
+    witness.busy(with: device.name) { end(.memoryVanished) }
   }
 
   /// A worker's note. One of a run that is over concerns nobody any more.
@@ -233,22 +237,12 @@ final class Endpoint {
   func close() {
     device.configurationChange.observe(nil)
     if let connection {
-      connection.session.end()
+      witness.busy(with: device.name) { connection.session.end() }
       self.connection = nil
     }
     listener = nil
     isDone = true
-    removeFile()
-  }
-
-  /// Removes the socket, unless somebody has put another one in its place.
-  private func removeFile() {
-    guard case .listen(let path, _) = location, let owned = ownedFile else { return }
-    ownedFile = nil
-    guard let now = try? FileSystem.status(of: path), now.inode == owned.inode,
-      now.device == owned.device
-    else { return }
-    try? FileSystem.remove(path)
+    ownedSocket?.remove()
   }
 }
 

@@ -9,7 +9,8 @@
 // with them; there are a few descriptors for each device, and waits are rare.
 //
 // Nothing here waits for a front-end. It does wait for a worker to finish the requests that it has in
-// flight, when its ring is stopped or its memory changes.
+// flight, when its ring is stopped or its memory changes: all devices wait with it. Who must not wait for
+// ever asks `witness` from another thread.
 
 public import Backends
 public import Linux
@@ -17,7 +18,7 @@ public import Logging
 
 /// Serves any number of devices to vhost-user front-ends, each at a place of its own.
 ///
-/// It belongs to the thread that calls `run()`; only `Stopper` may be used from others.
+/// It belongs to the thread that calls `run()`; only `Stopper` and `witness` may be used from others.
 public final class VhostUserServer {
   /// How often memory is looked at for having vanished, while there are sessions.
   private static let checkInterval = Duration.seconds(1)
@@ -25,6 +26,8 @@ public final class VhostUserServer {
   private let logger: Logger
   private let once: Bool
   private let inbox: EventInbox
+  /// What other threads may know of this server.
+  public let witness = ServerWitness()
   private var endpoints: [Endpoint] = []
   private var sources: [(descriptor: Int32, handler: () -> Void)] = []
   private var isStopping = false
@@ -50,7 +53,7 @@ public final class VhostUserServer {
     endpoints.append(
       try Endpoint(
         number: endpoints.count, device: device, location: location, once: once,
-        logger: logger, inbox: inbox))
+        logger: logger, inbox: inbox, witness: witness))
   }
 
   /// Waits for a descriptor as well, such as a signalfd.

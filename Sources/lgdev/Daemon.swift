@@ -9,40 +9,42 @@
 import Backends
 import Linux
 import Logging
+import Synchronization
 import VhostUserTransport
 
 enum Daemon {
-  /// What ends the program in good order, and what says that the terminal's size has changed.
-  private static let signals: SignalSet = [.terminate, .interrupt, .hangup, .windowChange]
-
   /// Serves the devices of a plan until a signal comes or, with `--once`, the front-ends have gone.
   static func run(_ plan: ServePlan) throws(HostError) {
     let access = try Preflight.check(plan)
     let logger = Logger(label: "lgdev") { _ in StandardErrorLog(level: plan.logLevel) }
     // Before any thread is started, so that no thread takes these signals.
-    let signals = try SignalFD.taking(signals)
+    let signals = try SignalFD.taking(SignalWatch.signals)
     let server = try makeServer(plan, logger)
     let stopper = server.stopper
     let named = plan.entries.map { NamedDevice(name: $0.name, device: $0.device) }
     let devices = try MadeDevice.all(named, logger: logger) { stopper.requestStop() }
     let consoles = devices.compactMap { $0.device as? ConsoleDevice }
-    server.watch(signals.descriptor.raw) { [unowned server] in
-      while let signal = try? signals.next() {
-        if signal == .windowChange {
-          for console in consoles { console.hostResized() }
-        } else {
-          server.requestStop()
-        }
-      }
-    }
-    let disks = try DiskWatch(devices, logger)
-    if let disks { server.watch(disks.descriptor) { disks.look() } }
-    // Queues first, then what they write to.
+    let witness = server.witness
+    let lastResort = LastResort(
+      consoles: consoles, busyDevice: { witness.busyDevice },
+      removeSockets: { witness.removeSockets() })
+    let watch = try SignalWatch(
+      signals,
+      .init(
+        resize: { for console in consoles { console.hostResized() } },
+        end: { stopper.requestStop() }, giveUp: { lastResort.end() }))
+    // Queues first, then what they write to. The terminal does not wait for queues.
     defer {
+      watch.expectEnd()
+      RawTerminal.restore()
       server.shutdown()
       for console in consoles { console.beginShutDown() }
       for console in consoles { console.shutDown() }
+      lastResort.pidFile.withLock { $0 }?.remove()
+      watch.finish()
     }
+    let disks = try DiskWatch(devices, logger)
+    if let disks { server.watch(disks.descriptor) { disks.look() } }
     for (entry, made) in zip(plan.entries, devices) {
       do throws(DeviceError) {
         try server.add(made.device, at: entry.endpoint.location(access))
@@ -53,7 +55,7 @@ enum Daemon {
     // It names this process until this function returns.
     let pidFile: PidFile? =
       if let path = plan.pidfile { try PidFile(path) } else { nil }
-    defer { _ = pidFile }
+    lastResort.pidFile.withLock { $0 = pidFile }
     for (entry, made) in zip(plan.entries, devices) {
       logger.info("\(entry.name): \(entry.endpoint) (\(made.summary))")
     }

@@ -7,7 +7,7 @@ import VirtioRing
 
 /// A device that copies what it reads to what it writes, and remembers what its transport told it.
 final class EchoDevice: Device {
-  let id = DeviceID(rawValue: 42)
+  let id: DeviceID
   let name = "echo0"
   let offeredFeatures: Features
   let queueSizes: [UInt16]
@@ -32,7 +32,11 @@ final class EchoDevice: Device {
   /// How often one of its queues was started.
   var starts: Int { record.withLock { $0.starts } }
 
-  init(queues: Int = 2, features: Features = .allRing) {
+  /// A request that is begun while this is set does not finish.
+  let hang = Hang()
+
+  init(queues: Int = 2, id: DeviceID = DeviceID(rawValue: 42), features: Features = .allRing) {
+    self.id = id
     offeredFeatures = features
     queueSizes = Array(repeating: 256, count: queues)
     statistics = (0..<queues).map { _ in QueueStatistics() }
@@ -58,7 +62,7 @@ final class EchoDevice: Device {
     record.withLock { $0.starts += 1 }
     do {
       return try QueueWorker.start(
-        name: "echo\(index)", queue: queue, body: EchoBody(), wiring: wiring,
+        name: "echo\(index)", queue: queue, body: EchoBody(hang: hang), wiring: wiring,
         statistics: statistics[index])
     } catch {
       throw DeviceError("start queue \(index)", error)
@@ -75,12 +79,30 @@ final class EchoDevice: Device {
   func driverReturned() { record.withLock { $0.returns += 1 } }
 }
 
+/// What keeps requests from finishing, as a host's storage can.
+final class Hang: Sendable {
+  private let isSet = Atomic<Bool>(false)
+
+  func set(_ on: Bool) { isSet.store(on, ordering: .relaxed) }
+
+  func wait() {
+    while isSet.load(ordering: .relaxed) {
+      var nobody: InlineArray<1, PollEntry> = [.ignored]
+      _ = try? Poll.wait(&nobody, timeout: .milliseconds(1))
+    }
+  }
+}
+
 private struct EchoBody: QueueBody, ~Copyable {
+  private let hang: Hang
   private var chain = Chain(segmentCapacity: 64)
+
+  init(hang: Hang) { self.hang = hang }
 
   mutating func run(_ queue: inout Virtqueue, _ port: inout QueuePort) throws(RingError) {
     while !port.isInterrupted {
       while !port.isInterrupted, try queue.pop(into: &chain) {
+        hang.wait()
         let count = min(chain.readableBytes, chain.writableBytes)
         for offset in 0..<count {
           if let byte = chain.load(UInt8.self, at: offset) { chain.store(byte, at: offset) }

@@ -238,6 +238,25 @@ private struct LostDescriptors: Error {
     #expect(counted.last?.faults == 1)
   }
 
+  @Test("while a device's request hangs, others can see which, and remove the sockets")
+  func hangingRequest() throws {
+    let device = EchoDevice()
+    let bed = try ServerBed([device])
+    let client = try EchoClient(try bed.frontEnd())
+    #expect(try client.echo([1]) == [1])
+    device.hang.set(true)
+    defer { device.hang.set(false) }
+    try client.offerOne()
+    try client.frontEnd.raw.send(.getVringBase, VringState(index: 0, number: 0).bytes)
+    #expect(eventually { bed.witness?.busyDevice == "echo0" })
+    bed.witness?.removeSockets()
+    #expect(!FileSystem.exists(bed.path()))
+    device.hang.set(false)
+    _ = try client.frontEnd.raw.receiveReply(to: .getVringBase)
+    #expect(eventually { bed.witness?.busyDevice == nil })
+    #expect(bed.stop())
+  }
+
   @Test("the server ends though front-ends are there and rings run")
   func endsWhileServing() throws {
     let directory: SocketDirectory

@@ -76,6 +76,7 @@ final class ServerBed {
   /// What the server's thread leaves for the test.
   private final class Started: Sendable {
     let stopper = Mutex<VhostUserServer.Stopper?>(nil)
+    let witness = Mutex<ServerWitness?>(nil)
     let failure = Mutex<(any Error)?>(nil)
     let statistics = Mutex<[EndpointStatistics]>([])
     let bell: EventFD
@@ -120,6 +121,7 @@ final class ServerBed {
         return false
       }
       job.started.stopper.withLock { $0 = server.stopper }
+      job.started.witness.withLock { $0 = server.witness }
       job.started.bell.signal()
       try server.run()
       job.started.statistics.withLock { $0 = server.statistics }
@@ -136,6 +138,9 @@ final class ServerBed {
 
   /// What the server had counted when it ended.
   var statistics: [EndpointStatistics] { started.statistics.withLock { $0 } }
+
+  /// What the server shows to others while it runs.
+  var witness: ServerWitness? { started.witness.withLock { $0 } }
 
   /// Connects an honest front-end.
   func frontEnd(_ index: Int = 0) throws -> FrontEnd { try FrontEnd(connectingTo: path(index)) }

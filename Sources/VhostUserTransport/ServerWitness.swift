@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ServerWitness: what other threads may know of a server whose own thread does not come back. That
+// thread waits for requests in flight when it stops a queue, and a host's storage can keep those for
+// ever.
+
+import Linux
+import Synchronization
+
+/// A socket file that was made here.
+final class OwnedSocket: Sendable {
+  private let path: String
+  private let made: FileStatus
+  private let isRemoved = Atomic<Bool>(false)
+
+  init(_ path: String) throws(Errno) {
+    self.path = path
+    made = try FileSystem.status(of: path)
+  }
+
+  /// Removes it, unless somebody has put another one in its place. From any thread.
+  func remove() {
+    guard !isRemoved.exchange(true, ordering: .relaxed),
+      let now = try? FileSystem.status(of: path), now.inode == made.inode,
+      now.device == made.device
+    else { return }
+    try? FileSystem.remove(path)
+  }
+}
+
+/// The view of a server from outside of its thread.
+public final class ServerWitness: Sendable {
+  private let current = Mutex<String?>(nil)
+  private let sockets = Mutex<[OwnedSocket]>([])
+
+  init() {}
+
+  /// The device that the server's thread is busy with at present; nil for none.
+  public var busyDevice: String? { current.withLock { $0 } }
+
+  /// Removes the sockets that the server has made: for who ends the process without it.
+  public func removeSockets() {
+    for socket in sockets.withLock({ $0 }) { socket.remove() }
+  }
+
+  func add(_ socket: OwnedSocket) { sockets.withLock { $0.append(socket) } }
+
+  /// Names the device while something is done with it.
+  func busy(with device: String, _ body: () -> Void) {
+    current.withLock { $0 = device }
+    body()
+    current.withLock { $0 = nil }
+  }
+}
