@@ -4,8 +4,8 @@
  *
  * A terminal left in raw mode is useless to whoever gets it back, so one terminal, the one that serves
  * as a console, is remembered here together with its settings, and gets them back however the process
- * ends: when the console is closed, by atexit(3), or in a handler for the signals of a crash. The
- * handler then lets the crash take its course. It is C for the reason that sigbus.c is: it runs in
+ * ends: when the console is closed, by atexit(3), or in a handler for the signals that end a process and
+ * that nobody else handles. The handler then lets the signal take its course. SIGTSTP is ignored meanwhile. It is C for the reason that sigbus.c is: it runs in
  * the middle of anything. SIGBUS belongs to sigbus.c, which calls clinux_terminal_restore for a fault
  * that it does not contain. Only SIGKILL and power cuts are not covered.
  */
@@ -21,10 +21,17 @@
 #include <termios.h>
 #include <unistd.h>
 
-static const int crashes[] = { SIGSEGV, SIGILL, SIGTRAP, SIGABRT, SIGFPE, SIGSYS };
-enum { CRASHES = sizeof(crashes) / sizeof(crashes[0]) };
+/* What ends a process unless it does something about it. First those that a fault raises. */
+static const int deadly[] = {
+	SIGSEGV, SIGILL, SIGTRAP, SIGABRT, SIGFPE, SIGSYS,
+	SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGPROF,
+	SIGXCPU, SIGXFSZ, SIGPOLL, SIGPWR, SIGSTKFLT,
+};
+enum { DEADLY = sizeof(deadly) / sizeof(deadly[0]), FAULTS = 6 };
 
-static struct sigaction previous[CRASHES];
+static struct sigaction previous[DEADLY];
+/* What a stop from the keyboard did before: a stopped process would leave the terminal raw. */
+static struct sigaction previous_stop;
 static struct termios settings;
 /* The terminal to restore, a descriptor of our own; -1 when there is none. */
 static atomic_int raw_terminal = -1;
@@ -44,19 +51,24 @@ void clinux_terminal_restore(void)
 		tcsetattr(fd, TCSANOW, &settings);
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
 		close(fd);
+		sigaction(SIGTSTP, &previous_stop, NULL);
 	}
 	errno = error;
 }
 
 static void handle(int number, siginfo_t *info, void *context)
 {
+	int is_fault = 0;
+
 	(void)context;
 	clinux_terminal_restore();
-	for (int i = 0; i < CRASHES; i++)
-		if (crashes[i] == number)
+	for (int i = 0; i < DEADLY; i++)
+		if (deadly[i] == number) {
 			sigaction(number, &previous[i], NULL);
+			is_fault = i < FAULTS && info->si_code > 0;
+		}
 	/* A fault comes again when the instruction is tried again; a signal that was sent does not. */
-	if (info->si_code <= 0)
+	if (!is_fault)
 		raise(number);
 }
 
@@ -68,13 +80,18 @@ static void install(void)
 	action.sa_sigaction = handle;
 	action.sa_flags = SA_SIGINFO | SA_ONSTACK;
 	sigemptyset(&action.sa_mask);
-	for (int i = 0; i < CRASHES; i++)
-		sigaction(crashes[i], &action, &previous[i]);
+	for (int i = 0; i < DEADLY; i++) {
+		sigaction(deadly[i], NULL, &previous[i]);
+		/* What somebody else ignores or handles is theirs, but for faults. */
+		if (i < FAULTS || previous[i].sa_handler == SIG_DFL)
+			sigaction(deadly[i], &action, NULL);
+	}
 	atexit(clinux_terminal_restore);
 }
 
 int clinux_terminal_make_raw(int fd)
 {
+	struct sigaction stop;
 	struct termios raw;
 	int copy;
 
@@ -88,6 +105,9 @@ int clinux_terminal_make_raw(int fd)
 	if (copy < 0)
 		return -1;
 	pthread_once(&once, install);
+	memset(&stop, 0, sizeof(stop));
+	stop.sa_handler = SIG_IGN;
+	sigaction(SIGTSTP, &stop, &previous_stop);
 	atomic_store(&raw_terminal, copy);
 	raw = settings;
 	raw.c_iflag &= ~(unsigned)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);

@@ -16,27 +16,46 @@ import VirtioTesting
 
   /// Runs with standard input at a terminal until `end` ends it.
   private func runAtTerminal(
-    _ end: (Program, borrowing PseudoTerminal) throws -> Void
+    exitCode: Int32 = 0, leaving names: [String] = [], _ end: (Program, borrowing PseudoTerminal) throws -> Void
   ) throws {
     let terminal = try PseudoTerminal()
     let input = try FileDescriptor.open(terminal.path, [.readWrite, .noControllingTerminal])
     #expect(try terminal.terminal.settings().echoes)
+    // A program inherits what is blocked, and the threads of tests block much.
+    let mask = SignalSet().restore()
+    defer { mask.restore() }
     let program = try Program(
       ["serve", "--socket-path", "s", "--console", "stdio"], in: directory, terminal: input.raw)
     try program.awaitListening()
     #expect(try !terminal.terminal.settings().echoes)
     try end(program, terminal)
-    #expect(try program.exitCode(within: 1) == 0)
+    #expect(try program.exitCode(within: 1) == exitCode)
     #expect(try terminal.terminal.settings().echoes)
-    #expect(try directory.names == [])
+    #expect(try directory.names == names)
   }
 
   @Test func `Ctrl-C three times ends a console at a terminal, which is as before`() throws {
     try runAtTerminal { _, terminal in try terminal.descriptor.writeAll([3, 3, 3]) }
   }
 
-  @Test func `a signal ends a console at a terminal, which is as before`() throws {
-    try runAtTerminal { program, _ in program.send(SIGTERM) }
+  @Test(arguments: [SIGTERM, SIGQUIT])
+  func `a signal ends a console at a terminal, which is as before`(signal: Int32) throws {
+    try runAtTerminal { program, _ in program.send(signal) }
+  }
+
+  @Test(arguments: [SIGUSR1, SIGUSR2, SIGALRM, SIGXCPU])
+  func `a signal that kills leaves the terminal as before`(signal: Int32) throws {
+    try runAtTerminal(exitCode: 128 + signal, leaving: ["s"]) { program, _ in
+      program.send(signal)
+    }
+  }
+
+  @Test func `a stop from elsewhere does not leave the terminal raw`() throws {
+    try runAtTerminal { program, _ in
+      program.send(SIGTSTP)
+      // It is still there to do this.
+      program.send(SIGTERM)
+    }
   }
 
   @Test func `what a terminal's user types reaches the guest`() throws {

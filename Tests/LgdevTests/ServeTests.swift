@@ -25,7 +25,7 @@ private func readRandom(_ frontEnd: FrontEnd) throws -> [UInt8] {
 
   init() throws { directory = try TemporaryDirectory() }
 
-  @Test(arguments: [SIGTERM, SIGINT, SIGHUP])
+  @Test(arguments: [SIGTERM, SIGINT, SIGHUP, SIGQUIT])
   func `a signal ends it within a second and nothing is left behind`(signal: Int32) throws {
     try directory.makeFile("disk.img", size: 64 << 20)
     let program = try Program(
