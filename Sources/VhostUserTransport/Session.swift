@@ -178,7 +178,7 @@ extension Session {
     case .setFeatures: try setFeatures(try number(message, request))
     case .getProtocolFeatures: return .number(ProtocolFeatures.offered.rawValue)
     case .setProtocolFeatures: try setProtocolFeatures(try number(message, request))
-    case .getQueueCount: return .number(UInt64(rings.count))
+    case .getQueueCount: return .number(queueCount)
     // A session begins with its connection, so there is nothing to do for its owner.
     case .setOwner: break
     case .resetOwner: stopRings()
@@ -246,6 +246,12 @@ extension Session {
   /// says nothing but that it came.
   private var offeredFeatures: Features {
     device.offeredFeatures.subtracting(.notificationData)
+  }
+
+  /// What GET_QUEUE_NUM answers. Of a network device front-ends ask for pairs of rings: they compare it
+  /// with the number of pairs that they want.
+  private var queueCount: UInt64 {
+    UInt64(device.id == .net ? max(1, rings.count / 2) : rings.count)
   }
 
   private func setFeatures(_ bits: UInt64) throws(SessionError) {

@@ -87,6 +87,13 @@ import VirtioRing
     #expect(device.accepted == [[.version1], others])
   }
 
+  @Test("a network device counts its queues in pairs, others one by one")
+  func queueCount() throws {
+    let bed = try ServerBed([EchoDevice(queues: 2, id: .net), EchoDevice(queues: 3)])
+    #expect(try bed.frontEnd(0).askNumber(.getQueueCount) == 1)
+    #expect(try bed.frontEnd(1).askNumber(.getQueueCount) == 3)
+  }
+
   @Test("the offered protocol features are those that are documented")
   func protocolFeatures() throws {
     let bed = try ServerBed([EchoDevice()])
