@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Waiting for a few descriptors without allocating: what a worker thread does between two batches.
-// The control thread, whose descriptors come and go, uses Epoll.
+// Waiting for a few descriptors without allocating: what a worker thread does between two batches, and
+// the control thread with a list that it makes anew each time.
 
 import CLinux
 import Glibc

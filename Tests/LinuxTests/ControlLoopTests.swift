@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a control thread waits with: epoll, signals, timers.
+// What a control thread waits with: signals, timers.
 
 import Glibc
 import Testing
@@ -8,55 +8,6 @@ import Testing
 @testable import Linux
 
 @Suite struct ControlLoopTests {
-  @Test func epollTellsWhoIsReadyByToken() throws {
-    let epoll = try Epoll()
-    let first = try EventFD()
-    let second = try EventFD(initial: 1)
-    try epoll.add(first.descriptor.raw, token: 0xffff_ffff_0000_0001)
-    try epoll.add(second.descriptor.raw, token: 2)
-    #expect(try epoll.wait() == [EpollEvent(token: 2, events: .readable)])
-    first.signal()
-    let both = try epoll.wait(timeout: .zero)
-    #expect(Set(both.map(\.token)) == [0xffff_ffff_0000_0001, 2])
-    #expect(try epoll.wait(maxEvents: 1, timeout: .zero).count == 1)
-  }
-
-  @Test func epollForgetsWhatIsRemovedAndHeedsWhatIsChanged() throws {
-    let epoll = try Epoll()
-    let event = try EventFD(initial: 1)
-    let fd = event.descriptor.raw
-    try epoll.add(fd, token: 1)
-    #expect(throws: Errno.exists) { try epoll.add(fd, token: 1) }
-    try epoll.modify(fd, token: 5, interest: [.readable, .writable])
-    #expect(
-      try epoll.wait(timeout: .zero) == [EpollEvent(token: 5, events: [.readable, .writable])])
-    try epoll.modify(fd, token: 6, interest: [])
-    #expect(try epoll.wait(timeout: .zero) == [])
-    try epoll.remove(fd)
-    #expect(throws: Errno.notFound) { try epoll.remove(fd) }
-    #expect(throws: Errno.notFound) { try epoll.modify(fd, token: 6, interest: []) }
-    let file = try FileDescriptor.open("/dev/zero")
-    let regular = try Memfd.create(name: "regular", size: 0)
-    #expect(throws: Errno.permission) { try epoll.add(regular.raw, token: 1) }
-    #expect(file.raw != regular.raw)
-  }
-
-  @Test func epollReportsAHangupUnasked() throws {
-    let epoll = try Epoll()
-    let pipe = try Pipe(nonBlocking: false)
-    let reading = try pipe.reading.duplicate()
-    try epoll.add(reading.raw, token: 9, interest: [])
-    pipe.end()
-    #expect(try epoll.wait(timeout: .seconds(10)) == [EpollEvent(token: 9, events: .hangup)])
-  }
-
-  @Test func epollWaitsNoLessThanItsTimeout() throws {
-    let epoll = try Epoll()
-    let start = MonotonicClock.nanoseconds
-    #expect(try epoll.wait(timeout: .microseconds(1500)) == [])
-    #expect(MonotonicClock.nanoseconds - start >= 1_500_000)
-  }
-
   @Test func signalsOfTheSetAreTakenOneByOneAndNoOther() throws {
     // On a thread of its own: the mask, and which signals are pending, are its own.
     let worker = try WorkerThread<[Signal?]>.start(name: "signals", state: 0) { _ in

@@ -80,20 +80,6 @@ void *clinux_cmsg_firsthdr(void *message);
 void *clinux_cmsg_nxthdr(void *message, void *header);
 void *clinux_cmsg_data(void *header);
 
-/*
- * epoll(7). Events are reached through functions: struct epoll_event is packed, and Swift would read
- * its fields as if they were aligned.
- */
-extern const int clinux_EPOLL_CTL_ADD;
-extern const int clinux_EPOLL_CTL_MOD;
-extern const int clinux_EPOLL_CTL_DEL;
-int clinux_epoll_create1(void);
-int clinux_epoll_ctl(int epfd, int operation, int fd, uint32_t events, uint64_t token);
-int clinux_epoll_wait(int epfd, void *events, int count, int milliseconds);
-size_t clinux_epoll_event_size(void);
-uint64_t clinux_epoll_token(const void *events, int index);
-uint32_t clinux_epoll_events(const void *events, int index);
-
 /* signalfd(2), timerfd_create(2): closed on exec, never waiting. */
 int clinux_signalfd(const void *set);
 int clinux_timerfd_create(void);
