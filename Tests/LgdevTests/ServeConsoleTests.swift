@@ -16,7 +16,8 @@ import VirtioTesting
 
   /// Runs with standard input at a terminal until `end` ends it.
   private func runAtTerminal(
-    exitCode: Int32 = 0, leaving names: [String] = [], _ end: (Program, borrowing PseudoTerminal) throws -> Void
+    exitCode: Int32 = 0, leaving names: [String] = [],
+    _ end: (Program, borrowing PseudoTerminal) throws -> Void
   ) throws {
     let terminal = try PseudoTerminal()
     let input = try FileDescriptor.open(terminal.path, [.readWrite, .noControllingTerminal])
