@@ -67,9 +67,10 @@ class Machine:
     qmp = ["-qmp", f"unix:{self._qmp_path},server=on,wait=off"]
     with open(self.log, "wb") as output, open(f"{self.log}.qemu", "wb") as errors:
       child = subprocess.Popen(
-        [*self.command, *qmp], stdin=subprocess.DEVNULL, stdout=output, stderr=errors,
+        [*self.command, *qmp], stdin=subprocess.PIPE, stdout=output, stderr=errors,
         start_new_session=True,
       )
+    self._console = child.stdin
     end = time.monotonic() + seconds
     try:
       while child.poll() is None and time.monotonic() < end:
@@ -81,8 +82,14 @@ class Machine:
       if child.poll() is None:
         child.kill()
       child.wait()
+      child.stdin.close()
       if self._qmp:
         self._qmp.close()
+
+  def say(self, line):
+    """Types a line on the machine's console."""
+    self._console.write(line.encode() + b"\n")
+    self._console.flush()
 
   def talk(self):
     """Runs with the user's terminal as the serial port."""

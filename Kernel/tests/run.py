@@ -109,9 +109,9 @@ def _matrix():
     # The other kernel is built without machine checks.
     Test("mce", "machine checks", "storm", 180, kernel="backports", cpu=_BACKPORTS_CPU,
          meanwhile=Storm(_mce, _MCE_EVERY), settings={"STORM_LEAST": 10}),
-    Test("nmi-windows", "an NMI at each instruction of the Switcher", "windows", 150,
+    Test("nmi-windows", "an NMI at each instruction of the Switcher", "windows", 300,
          meanwhile=Windows(_nmi, 150), cpus=1),
-    Test("mce-windows", "a machine check at each instruction of the Switcher", "windows", 150,
+    Test("mce-windows", "a machine check at each instruction of the Switcher", "windows", 300,
          kernel="backports", cpu=_BACKPORTS_CPU, meanwhile=Windows(_mce, 150), cpus=1),
     Test("hotplug", "three guests at once, and CPUs that go and come", "hotplug", 180),
     Test("endings", "sudden ends, long spins, leaks", "endings", 300),
