@@ -401,7 +401,8 @@ struct BlockDurabilityTests {
   }
 
   @Test(
-    "a failed sync is told once, whatever was told just before", arguments: RecordedDisk.Engine.allCases)
+    "a failed sync is told once, whatever was told just before",
+    arguments: RecordedDisk.Engine.allCases)
   func failureIsTold(engine: RecordedDisk.Engine) throws {
     let log = LineCollector()
     let batch = try Batch(
@@ -476,7 +477,7 @@ struct BlockDurabilityTests {
         == (0..<3).flatMap { [.write($0), .sync, .read($0)] } + [.sync])
   }
 
-  @Test("a ring of the kernel that takes nothing refuses what does not fit, and tells of each request")
+  @Test("a ring of the kernel that takes nothing refuses what does not fit, and tells of each")
   func refusingKernel() throws {
     let image = try TestImage(byteCount: 65536)
     let file = try FileDescriptor.open(image.path, .readWrite)

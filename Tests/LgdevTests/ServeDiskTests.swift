@@ -58,7 +58,7 @@ import VirtioRing
     }
   }
 
-  @Test func `a new size of the image is noticed and told to the driver, and one of nothing is not`()
+  @Test func `a new size of the image is noticed and told to the driver, an empty one is not`()
     throws
   {
     try makeImage(1 << 20)
