@@ -229,6 +229,30 @@ struct ConsoleSocketTests {
     #expect(try bed.hear(sent) == Array(bytes.prefix(sent)))
   }
 
+  @Test("a client that sends more than the guest takes, and leaves, does not keep the next one out")
+  func stuckInput() throws {
+    let log = LineCollector()
+    let bed = try ConsoleBed(options { $0.onTrouble = log.hook }, name: "stuck-input")
+    let bytes = randomBytes(1_000_000)
+    let client = try UnixSocket.connect(path)
+    try client.setNonBlocking(true)
+    let sent = try sendUntilFull(bytes, to: client)
+    let next = try UnixSocket.connect(path)
+    close(client)
+    try bed.say("for the next")
+    #expect(try readText(12, from: next, within: .seconds(20)) == "for the next")
+    let lost = Int(bed.device.losses.input.load(ordering: .relaxed))
+    #expect(lost > 0 && lost < sent)
+    #expect(
+      log.lines == [
+        "stuck-input: the guest takes no input; \(lost) bytes of a client that left are dropped"
+      ])
+    // What had been taken before is the guest's, and then comes what the next client sends.
+    try next.writeAll(Array("and from it".utf8))
+    #expect(try bed.hear(sent - lost) == Array(bytes.prefix(sent - lost)))
+    #expect(try bed.hearText(11) == "and from it")
+  }
+
   @Test("serves clients without a guest, and a guest without clients, for nothing")
   func idle() throws {
     let device = try ConsoleDevice(name: "idle-console", options: options())

@@ -19,7 +19,8 @@
 //
 // Input. What the host's end sends waits here until the pipe has room, and then the host's end is not read: it
 // sees that as back-pressure. Only for keys that mean something to the host, the three Ctrl-C, input must be
-// read even if a guest is stuck; after a second without room it is read and thrown away, and counted.
+// read even if a guest is stuck; after a second without room it is read and thrown away, and counted. So is
+// what a client has sent that has left, where it would keep the next client out.
 //
 // Used buffers are not held up by any of this: a chain is done as soon as its bytes are in the pipe.
 
@@ -30,7 +31,8 @@ public import Synchronization
 public final class ConsoleLosses: Sendable {
   /// Output for which there was no room.
   public let output = Atomic<UInt64>(0)
-  /// Input that was thrown away to look for the way out of the terminal.
+  /// Input that was thrown away to look for the way out of the terminal, or because its sender had left
+  /// and others wait.
   public let input = Atomic<UInt64>(0)
 
   init() {}
@@ -113,6 +115,9 @@ struct ConsoleHost<End: HostEnd & ~Copyable>: ~Copyable, Sendable {
   /// Since when the guest takes no input though there is no more room for it.
   private var inputStuckSince: UInt64?
 
+  /// Since when whoever is there is known to have left, while there is no room for what they have sent.
+  private var leftSince: UInt64?
+
   private var piece = [UInt8](repeating: 0, count: Self.pieceSize)
 
   init(_ end: consuming End, _ parts: consuming ConsoleHostParts) {
@@ -152,7 +157,11 @@ struct ConsoleHost<End: HostEnd & ~Copyable>: ~Copyable, Sendable {
     updateStuck(now)
     let hasRoom = input.free >= Self.pieceSize
     let throwsInputAway = isInputStuck(now)
-    let arrivals = hasRoom || throwsInputAway || !end.isAttended ? end.arrivals : .none
+    updatePresence(now, hasRoom: hasRoom || throwsInputAway)
+    let takesInput = hasRoom || throwsInputAway || !end.isAttended
+    // Once that they have left is known, polling for it would not wait.
+    let arrivals =
+      takesInput ? end.arrivals : WakeSource(leftSince == nil ? end.presence : -1, [])
 
     var entries: InlineArray<5, PollEntry> = [
       PollEntry(fd: control.wakeDescriptor),
@@ -169,7 +178,8 @@ struct ConsoleHost<End: HostEnd & ~Copyable>: ~Copyable, Sendable {
     }
 
     // Who left is noticed first, so that nothing is sent to nobody.
-    if entries[3].isReady || end.lookInterval != nil {
+    if !takesInput, entries[3].isReady { leftSince = now }
+    if (takesInput && entries[3].isReady) || end.lookInterval != nil {
       receive(hasRoom: hasRoom || throwsInputAway, keeps: hasRoom)
     } else if entries[4].returned.contains(.hangup) {
       receive(hasRoom: false, keeps: false)
@@ -190,7 +200,27 @@ struct ConsoleHost<End: HostEnd & ~Copyable>: ~Copyable, Sendable {
       let left = Duration.nanoseconds(Self.inputPatience &- (now &- since))
       timeout = min(timeout ?? left, left)
     }
+    if let since = leftSince {
+      let left = Duration.nanoseconds(Self.inputPatience &- min(Self.inputPatience, now &- since))
+      timeout = min(timeout ?? left, left)
+    }
     return timeout
+  }
+
+  /// Makes room for the next client where one has left and the guest takes nothing of what it sent.
+  private mutating func updatePresence(_ now: UInt64, hasRoom: Bool) {
+    guard !hasRoom, end.isAttended, let since = leftSince else {
+      leftSince = nil
+      return
+    }
+    guard now &- since >= Self.inputPatience else { return }
+    leftSince = nil
+    let count = end.forget()
+    guard count > 0 else { return }
+    losses.input.add(UInt64(count), ordering: .relaxed)
+    trouble.report(
+      "\(name): the guest takes no input; \(count) bytes of a client that left are dropped"
+    )
   }
 
   /// Keeps account of who takes nothing, and since when.

@@ -24,6 +24,10 @@ protocol HostEnd: ~Copyable, Sendable {
   /// Becomes writable when output can go; -1 where nobody is there to read it.
   var outlet: Int32 { get }
 
+  /// Reports a hang-up, which polling does without an event, when whoever is there has left; -1 where
+  /// nobody needs to leave before another can come.
+  var presence: Int32 { get }
+
   /// Whether input is read even while the guest takes none, because keys mean something to the host, too.
   static var watchesKeys: Bool { get }
 
@@ -41,12 +45,19 @@ protocol HostEnd: ~Copyable, Sendable {
   /// Passes on the part of an array that `range` names.
   mutating func send(_ bytes: [UInt8], _ range: Range<Int>) -> Sent
 
+  /// Whoever is there has left: throws away what they have sent and makes room for the next.
+  ///
+  /// - Returns: how many bytes were thrown away.
+  mutating func forget() -> Int
+
   /// Leaves nothing behind: names, terminal settings.
   mutating func close()
 }
 
 extension HostEnd where Self: ~Copyable {
   var lookInterval: Duration? { nil }
+  var presence: Int32 { -1 }
+  mutating func forget() -> Int { 0 }
 }
 
 extension DeviceError {

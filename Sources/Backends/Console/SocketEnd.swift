@@ -5,7 +5,7 @@
 // While a client is there nobody else is accepted; the kernel keeps the next ones waiting. A client that
 // has shut down its sending side (`printf … | nc -U -N`) may still want to read, so each direction ends
 // by itself, and the client has left when both have, or when polling reports a hang-up and all that it sent
-// has been read.
+// has been read. Where the guest never takes that, the rest is thrown away: it must not keep others out.
 
 import Linux
 
@@ -71,6 +71,8 @@ struct SocketEnd: HostEnd, ~Copyable {
 
   var isAttended: Bool { clientDescriptor >= 0 }
 
+  var presence: Int32 { clientDescriptor }
+
   var outlet: Int32 { canWrite ? clientDescriptor : -1 }
 
   mutating func receive(into buffer: inout [UInt8], hasRoom: Bool) -> Int {
@@ -113,6 +115,15 @@ struct SocketEnd: HostEnd, ~Copyable {
       if !canRead { dismiss() }
       return .nothing
     }
+  }
+
+  mutating func forget() -> Int {
+    var buffer = [UInt8](repeating: 0, count: 16384)
+    var total = 0
+    // It has left, so there is an end, or an error.
+    while let count = try? read(into: &buffer), count > 0 { total += count }
+    dismiss()
+    return total
   }
 
   mutating func close() {
