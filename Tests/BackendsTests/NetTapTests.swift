@@ -149,6 +149,19 @@ struct NetTapTests {
     #expect(TapSetup.reason(.tooManyOpenFiles, name: "tap0") == "Too many open files")
   }
 
+  @Test("that was used before, with long headers, serves a driver that accepts nothing")
+  func usedBefore() throws {
+    try inNewNetwork {
+      let tap = try Tap.open(name: "used")
+      try tap.setHeaderSize(12)
+      var given = options(address: true)
+      given.tap = .fd(try tap.descriptor.duplicate().release())
+      let device = try NetDevice(name: "net0", options: given)
+      device.driverAccepted([])
+      #expect(try tap.headerSize() == 10)
+    }
+  }
+
   @Test("can be handed over open; other descriptors are refused")
   func handedOver() throws {
     try inNewNetwork {

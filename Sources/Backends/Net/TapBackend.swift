@@ -96,6 +96,8 @@ struct TapBackend: ~Copyable, Sendable {
   ) throws(DeviceError) -> TapBackend {
     do throws(Errno) {
       try tap.descriptor.setNonBlocking(true)
+      // Whoever had the tap before may have left another one; a driver that accepts nothing has this.
+      try tap.setHeaderSize(NetFormat([]).headerSize)
       let offloads = try probe { (offloads) throws(Errno) in try tap.setOffloads(offloads) }
       let interface = try isHere(tap) ? tap.interface : nil
       return TapBackend(tap: tap, offloads: offloads, interface: interface)
