@@ -131,9 +131,10 @@ struct ConsoleDeviceTests {
     let address = bed.receive.space.take(64)
     #expect(bed.receive.offer([.writable(address, 64)]))
     pause(.milliseconds(50))
-    let before = try processorTime(ofThreads: "late-rx")
-    #expect(try bed.receive.awaitUsed(within: .milliseconds(200)) == nil)
-    #expect(try processorTime(ofThreads: "late-rx") - before < .milliseconds(40))
+    let isIdle = try isAsleep(threads: "late-rx") { () throws in
+      #expect(try bed.receive.awaitUsed(within: .milliseconds(200)) == nil)
+    }
+    #expect(isIdle)
     bed.end()
     bed.device.shutDown()
   }

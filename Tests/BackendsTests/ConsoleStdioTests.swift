@@ -74,9 +74,10 @@ struct ConsoleStdioTests {
     let null = try FileDescriptor.open("/dev/null")
     let bed = try ConsoleBed(options(null.raw, shown.writing.raw), name: "stdio-idle")
     pause(.milliseconds(20))
-    let before = try processorTime(ofThreads: "stdio-idle")
-    #expect(try bed.hear(1, within: .milliseconds(200)).isEmpty)
-    #expect(try processorTime(ofThreads: "stdio-idle") - before < .milliseconds(40))
+    let isIdle = try isAsleep(threads: "stdio-idle") { () throws in
+      #expect(try bed.hear(1, within: .milliseconds(200)).isEmpty)
+    }
+    #expect(isIdle)
     try bed.say("still here")
     #expect(try readText(10, from: shown.reading) == "still here")
   }
@@ -181,9 +182,7 @@ struct ConsoleStdioTests {
     close(user)
     #expect(try bed.say(randomBytes(200_000)) == 200_000)
     pause(.milliseconds(20))
-    let before = try processorTime(ofThreads: "hung-up")
-    pause(.milliseconds(200))
-    #expect(try processorTime(ofThreads: "hung-up") - before < .milliseconds(40))
+    #expect(try isAsleep(threads: "hung-up"))
   }
 
   /// How a process can end without shutting its console down.

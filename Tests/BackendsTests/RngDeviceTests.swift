@@ -207,9 +207,10 @@ struct RngDeviceTests {
     let address = bed.space.take(64)
     #expect(bed.offer([.writable(address, 8)]))
     #expect(try bed.awaitUsed(within: .milliseconds(50)) == nil)
-    let before = try processorTime(ofThreads: "rng-idle")
-    #expect(try bed.awaitUsed(within: .milliseconds(300)) == nil)
-    #expect(try processorTime(ofThreads: "rng-idle") - before < .milliseconds(40))
+    let isIdle = try isAsleep(threads: "rng-idle") { () throws in
+      #expect(try bed.awaitUsed(within: .milliseconds(300)) == nil)
+    }
+    #expect(isIdle)
   }
 
   // MARK: What the user got wrong

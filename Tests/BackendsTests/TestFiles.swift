@@ -62,24 +62,43 @@ final class LineCollector: Sendable {
   }
 }
 
-/// Processor time that threads of this process with a name have used so far.
+/// How long threads of this process with a name have wanted a processor so far: the time that they had one,
+/// and the time that they waited for one. A thread that spins wants one all the time, however busy the
+/// machine is; one that sleeps does not.
 ///
 /// Waits for the first of them to have begun, which takes long where many tests run at once.
-func processorTime(ofThreads name: String) throws -> Duration {
+func wantedTime(ofThreads name: String) throws -> Duration {
   let end = ContinuousClock.now + .seconds(20)
   while true {
-    let used = try timeUsed(byThreads: name)
-    if used > .zero { return used }
+    let wanted = try timeWanted(byThreads: name)
+    if wanted > .zero { return wanted }
     guard ContinuousClock.now < end else { throw NoSuchThread(name: name) }
     usleep(1000)
   }
+}
+
+/// Whether threads of this process with a name are asleep for most of the time in which something is done.
+///
+/// A thread that is woken once can wait long for a processor that many want, so a thread that wants one
+/// for half of the time has two more chances. One that spins wants it all the time.
+func isAsleep(
+  threads name: String, while body: () throws -> Void = { pause(.milliseconds(300)) }
+) throws -> Bool {
+  for _ in 0..<3 {
+    let start = ContinuousClock.now
+    let before = try wantedTime(ofThreads: name)
+    try body()
+    let wanted = try wantedTime(ofThreads: name) - before
+    if wanted < (ContinuousClock.now - start) / 2 { return true }
+  }
+  return false
 }
 
 private struct NoSuchThread: Error {
   let name: String
 }
 
-private func timeUsed(byThreads name: String) throws -> Duration {
+private func timeWanted(byThreads name: String) throws -> Duration {
   var nanoseconds = 0
   guard let directory = unsafe opendir("/proc/self/task") else { throw Errno.current }
   defer { unsafe closedir(directory) }
@@ -90,7 +109,9 @@ private func timeUsed(byThreads name: String) throws -> Duration {
     guard let comm = try? readText("/proc/self/task/\(thread)/comm"), comm == "\(name)\n",
       let statistics = try? readText("/proc/self/task/\(thread)/schedstat")
     else { continue }
-    nanoseconds += Int(statistics.prefix { $0 != " " }) ?? 0
+    // On a processor, waiting for one, how often.
+    let fields = statistics.split(whereSeparator: \.isWhitespace)
+    for field in fields.prefix(2) { nanoseconds += Int(field) ?? 0 }
   }
   return .nanoseconds(nanoseconds)
 }
