@@ -30,8 +30,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { SLOTS = 4096 };
-
 static struct slot {
 	atomic_int taken;
 	atomic_uint version;
@@ -39,7 +37,7 @@ static struct slot {
 	_Atomic size_t length;
 	_Atomic size_t page_size;
 	atomic_int poisoned;
-} slots[SLOTS];
+} slots[CLINUX_SIGBUS_SLOTS];
 
 /* One more than the highest slot ever used: the handler need not look further. */
 static atomic_int used;
@@ -111,7 +109,7 @@ static void install(void)
 int clinux_sigbus_register(uintptr_t start, size_t length, size_t page_size)
 {
 	pthread_once(&once, install);
-	for (int i = 0; i < SLOTS; i++) {
+	for (int i = 0; i < CLINUX_SIGBUS_SLOTS; i++) {
 		struct slot *slot = &slots[i];
 		int expected = 0;
 

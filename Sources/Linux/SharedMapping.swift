@@ -24,9 +24,12 @@ public final class SharedMapping: Sendable {
     slot = -1
   }
 
+  /// How many mappings a process can contain faults in at a time.
+  public static let containedLimit = Int(CLINUX_SIGBUS_SLOTS)
+
   /// Shares a mapping of somebody else's file, and contains its SIGBUS faults.
   ///
-  /// - Throws: `.noSpace` when 4096 mappings are contained already.
+  /// - Throws: `.noSpace` when `containedLimit` mappings are contained already.
   public init(containingFaultsIn mapping: consuming MemoryMapping) throws(Errno) {
     let range = (mapping.address, mapping.mappedLength, mapping.pageSize)
     slot = try systemCall(retryOnInterrupt: false) {

@@ -38,12 +38,17 @@ final class MappedRegion: Sendable {
     // Huge pages can be mapped from the start of one only; their size is the file's block size.
     let page = UInt64(max(status.blockSize, MemoryMapping.basePageSize))
     skip = description.offset % page
+    let mapping: MemoryMapping
     do {
-      let mapping = try MemoryMapping(
+      mapping = try MemoryMapping(
         descriptor, offset: description.offset - skip, length: Int(description.size + skip))
-      self.mapping = try SharedMapping(containingFaultsIn: mapping)
     } catch {
       throw .notMapped(error)
+    }
+    do {
+      self.mapping = try SharedMapping(containingFaultsIn: mapping)
+    } catch {
+      throw .tooManyMappings
     }
     self.description = description
   }

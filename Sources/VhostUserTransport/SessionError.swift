@@ -118,6 +118,8 @@ public enum MemoryTableError: Error, Sendable {
   case pastEndOfFile(fileSize: UInt64)
   /// A descriptor could not be mapped: what the system said.
   case notMapped(Errno)
+  /// The process has as many mappings as it can watch over.
+  case tooManyMappings
   /// Size 0, overlaps, too many.
   case table(GuestMemoryError)
   /// A region to be removed is not there.
@@ -132,6 +134,9 @@ extension MemoryTableError: CustomStringConvertible {
     case .pastEndOfFile(let size): "memory region passes the end of its file (\(size) bytes)"
     case .notMapped(let errno):
       "memory region cannot be mapped: \(errno) (guest memory must be a shared file)"
+    case .tooManyMappings:
+      "memory region cannot be mapped: this process has mapped \(SharedMapping.containedLimit) for all"
+        + " its front-ends already; serve fewer devices with one process"
     case .table(let error): error.description
     case .noSuchRegion: "memory region to be removed is not there"
     }

@@ -229,4 +229,12 @@ import VirtioTesting
     #expect(try EchoClient(try bed.frontEnd()).echo([3]) == [3])
     #expect(bed.stop())
   }
+
+  @Test("as many mappings as a process can have are not said to be the front-end's fault")
+  func tooManyMappings() {
+    #expect(
+      "\(MemoryTableError.tooManyMappings)"
+        == "memory region cannot be mapped: this process has mapped 4096 for all its front-ends already; "
+        + "serve fewer devices with one process")
+  }
 }

@@ -91,6 +91,7 @@ int clinux_timerfd_settime(int fd, const void *setting);
  * range stays mapped until it is unregistered. poisoned says whether a fault was contained there
  * since, and contained how many were in all ranges together.
  */
+enum { CLINUX_SIGBUS_SLOTS = 4096 };
 int clinux_sigbus_register(uintptr_t start, size_t length, size_t page_size);
 void clinux_sigbus_unregister(int index);
 int clinux_sigbus_poisoned(int index);
