@@ -40,6 +40,17 @@ struct BlockImageTests {
     #expect(try refusal(pipe).hasSuffix("neither a regular file nor a block device"))
   }
 
+  @Test("is not blamed where there is no /proc")
+  func withoutProc() {
+    #expect(
+      BlockImage.reopening(.notFound, "serve image x").description
+        == "cannot serve image x: there is no /proc to open it again with; mount it with "
+        + "'mount -t proc proc /proc'")
+    #expect(
+      BlockImage.reopening(.tooManyOpenFiles, "serve image x").description
+        == "cannot serve image x: Too many open files")
+  }
+
   @Test("shorter than a block is refused", arguments: [0, 1, 511])
   func short(byteCount: Int) throws {
     let image = try TestImage(byteCount: byteCount)

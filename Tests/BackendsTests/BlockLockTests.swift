@@ -54,6 +54,20 @@ struct BlockLockTests {
     return try #require(error).description
   }
 
+  @Test("that the file system refuses are said to be, with what to do")
+  func refused() throws {
+    let image = try TestImage(byteCount: 4096)
+    // The kernel gives no shared lock to who cannot read.
+    let file = try FileDescriptor.open(image.path, .writeOnly)
+    let error = #expect(throws: DeviceError.self) {
+      try ImageLock.take(file, writable: true, action: "serve image x")
+    }
+    #expect(
+      error?.description
+        == "cannot serve image x: its file system refuses locks (Bad file descriptor);"
+        + " move it to one that has them, such as a local one")
+  }
+
   @Test("of a disk keep QEMU from writing and from reading what may change")
   func keepsOut() throws {
     let image = try TestImage(byteCount: 1 << 20)

@@ -121,14 +121,21 @@ final class BlockImage: Sendable {
         throw DeviceError(
           action, "its file system has no direct I/O; use cache=writeback")
       } catch {
-        throw DeviceError(action, error)
+        throw Self.reopening(error, action)
       }
     }
     do throws(Errno) {
       return ImageFile(
         buffered: try FileDescriptor.open(path, mode), direct: direct, alignment: alignment)
     } catch {
-      throw DeviceError(action, error)
+      throw Self.reopening(error, action)
     }
+  }
+
+  /// Why the image cannot be opened again. It is open, so what is not found is not the image.
+  static func reopening(_ error: Errno, _ action: String) -> DeviceError {
+    guard error == .notFound else { return DeviceError(action, error) }
+    return DeviceError(
+      action, "there is no /proc to open it again with; mount it with 'mount -t proc proc /proc'")
   }
 }

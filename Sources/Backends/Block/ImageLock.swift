@@ -40,7 +40,7 @@ enum ImageLock {
     } catch .again {
       throw inUse(action, "which has locked all of it", writable)
     } catch {
-      throw DeviceError(action, "its file system refuses locks: \(error)")
+      throw refused(error, action)
     }
     if try isHeld(descriptor, doing + writing, action) {
       throw inUse(action, "which may write to it", writable)
@@ -65,8 +65,14 @@ enum ImageLock {
     do throws(Errno) {
       return try descriptor.probeLock(.write, start: byte, length: 1) != nil
     } catch {
-      throw DeviceError(action, "its file system refuses locks: \(error)")
+      throw refused(error, action)
     }
+  }
+
+  private static func refused(_ error: Errno, _ action: String) -> DeviceError {
+    DeviceError(
+      action,
+      "its file system refuses locks (\(error)); move it to one that has them, such as a local one")
   }
 
   private static func inUse(_ action: String, _ how: String, _ writable: Bool) -> DeviceError {
