@@ -42,11 +42,6 @@ int clinux_tungetiff(int fd, void *name, short *flags)
 	return 0;
 }
 
-int clinux_tungetfeatures(int fd, unsigned int *features)
-{
-	return ioctl(fd, TUNGETFEATURES, features);
-}
-
 int clinux_tunsetoffload(int fd, unsigned int offloads)
 {
 	return ioctl(fd, TUNSETOFFLOAD, (unsigned long)offloads);

@@ -122,16 +122,6 @@ public struct Tap: ~Copyable, Sendable {
     return address
   }
 
-  /// What this kernel's taps can be (TUNGETFEATURES).
-  public borrowing func features() throws(Errno) -> TapFlags {
-    var features: UInt32 = 0
-    _ = try systemCall(retryOnInterrupt: true) {
-      // SAFETY: the call writes an unsigned int to a local.
-      unsafe clinux_tungetfeatures(descriptor.raw, &features)
-    }
-    return TapFlags(rawValue: UInt16(truncatingIfNeeded: features))
-  }
-
   /// Says what the reader of this tap can take (TUNSETOFFLOAD). At first it is nothing.
   ///
   /// - Throws: `.invalidArgument` when the kernel does not know one, or one lacks what it needs.

@@ -103,7 +103,6 @@ unsigned long clinux_sigbus_contained(void);
  */
 int clinux_tunsetiff(int fd, void *name, short flags);
 int clinux_tungetiff(int fd, void *name, short *flags);
-int clinux_tungetfeatures(int fd, unsigned int *features);
 int clinux_tunsetoffload(int fd, unsigned int offloads);
 int clinux_tunsetvnethdrsz(int fd, int size);
 int clinux_tungetvnethdrsz(int fd, int *size);
