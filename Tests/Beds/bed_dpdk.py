@@ -6,7 +6,6 @@ testpmd sends every frame back; the bed sends frames of random length and conten
 compares.
 """
 
-import threading
 import time
 
 import frames
@@ -100,12 +99,11 @@ class DpdkBed(Bed):
   def sudden_death(self):
     for kind in ({"mergeable": True}, {"packed": True, "in_order": True}):
       guest = self._testpmd(**kind)
-      flow = threading.Thread(target=frames.flood, args=(network.TAP, MAC, 1.5))
-      flow.start()
-      time.sleep(0.7)
-      guest.kill()
-      self.release(guest)
-      flow.join()
+      with frames.Flood(network.TAP, MAC) as flood:
+        flood.wait_for_flow()
+        guest.kill()
+        self.release(guest)
+        time.sleep(0.5)
       self.daemon.check_idle()
     self._show(packed=True, mergeable=True)
 

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Raw Ethernet frames sent into a tap and compared with what the front-end behind it sends back."""
 
+import errno
+import json
 import os
 import random
 import socket
 import struct
+import threading
 import time
 
 from failure import Failure
@@ -56,22 +59,64 @@ def exchange(interface, mac, count, longest, shortest=60, window=64, seconds=20)
     link.close()
 
 
-def flood(interface, mac, seconds):
-  """Keeps frames flowing for a while without looking at what comes back. The last ones stay in the
+class Flood:
+  """Keeps frames flowing, in a `with`, without looking at what comes back. The last ones stay in the
   tap's queue when their reader has gone, and reach the next one.
   """
-  guest = bytes.fromhex(mac.replace(":", ""))
-  link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-  link.bind((interface, 0))
-  end = time.monotonic() + seconds
-  try:
-    while time.monotonic() < end:
-      try:
-        link.send(guest + _HOST + struct.pack("!H", _UNHEARD) + bytes(1000))
-      except OSError:
-        pass  # The tap's queue is full (ENOBUFS): it flows.
-  finally:
-    link.close()
+
+  def __init__(self, interface, mac):
+    self._interface = interface
+    self._frame = bytes.fromhex(mac.replace(":", "")) + _HOST + struct.pack("!H", _UNHEARD) + bytes(1000)
+    self._over = False
+    self._error = None
+    self._thread = threading.Thread(target=self._send)
+
+  def __enter__(self):
+    self._start = counters(self._interface)
+    self._thread.start()
+    return self
+
+  def __exit__(self, *_):
+    self._over = True
+    self._thread.join()
+    if self._error:
+      raise Failure(f"the flood has ended: {self._error}")
+
+  def _send(self):
+    link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    try:
+      link.bind((self._interface, 0))
+      while not self._over:
+        try:
+          link.send(self._frame)
+        except OSError as error:
+          if error.errno != errno.ENOBUFS:
+            raise
+          # The tap's queue is full: its reader is slow, or has gone.
+    except OSError as error:
+      self._error = error
+    finally:
+      link.close()
+
+  def wait_for_flow(self, frames=1000, seconds=20):
+    """Waits until so many frames have gone through the interface each way since the flood began."""
+    end = time.monotonic() + seconds
+    while True:
+      now = counters(self._interface)
+      moved = [after - before for before, after in zip(self._start, now)]
+      if min(moved) >= frames:
+        return
+      if self._error or time.monotonic() > end:
+        raise Failure(
+          f"within {seconds} s {moved[0]} frames went to the front-end, {moved[1]} came back"
+        )
+      time.sleep(0.02)
+
+
+def counters(interface):
+  """Frames that the interface's reader has taken, and frames that it has sent, so far."""
+  (link,) = json.loads(run(["ip", "-json", "-stats", "link", "show", interface]))
+  return link["stats64"]["tx"]["packets"], link["stats64"]["rx"]["packets"]
 
 
 def long_frames(interface, mtu=9000):
