@@ -3,24 +3,91 @@
 """Runs everything that needs no guest: the unit tests, then each proof in Tests/Proofs.
 
 A proof is an executable file that ends with 0 when what its first comment says holds. The last line is
-`N passed, N failed`, over tests and proofs; the exit code is 0 when none failed.
+`N passed, N failed`, over tests and proofs; the exit code is 0 when none failed. What hangs is ended, named
+and counted as failed.
 """
 
+import os
 import pathlib
+import re
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as xml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
+# How long things may take on a slow and busy machine, in seconds.
+BUILD = 3600
+TESTS = 1800
+PROOF = 1200
+
+
+def run(command, seconds, note=lambda line: None):
+  """Runs a command and passes its output on, line by line; `note` sees each line.
+
+  Returns its exit code, or None where it has taken too long and was ended with all that it had started.
+  """
+  process = subprocess.Popen(
+    command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+    start_new_session=True)
+  late = threading.Event()
+
+  def end():
+    late.set()
+    os.killpg(process.pid, signal.SIGKILL)
+
+  timer = threading.Timer(seconds, end)
+  timer.start()
+  try:
+    for line in process.stdout:
+      print(line, end="", flush=True)
+      note(line)
+    code = process.wait()
+  except KeyboardInterrupt:
+    end()
+    raise
+  finally:
+    timer.cancel()
+  return None if late.is_set() else code
+
+
+class Progress:
+  """Which tests have begun and not ended, from what swift test prints."""
+
+  def __init__(self):
+    self.running, self.passed, self.failed = [], 0, []
+
+  def note(self, line):
+    if begun := re.match(r"\S+ Test (?!case |run )(.+) started\.$", line):
+      self.running.append(begun[1])
+    elif ended := re.match(
+        r"\S+ Test (?!case |run )(.+?)(?: with \d+ test cases?)? (passed|failed) after ", line):
+      if ended[1] in self.running:
+        self.running.remove(ended[1])
+      if ended[2] == "passed":
+        self.passed += 1
+      else:
+        self.failed.append(ended[1])
+
 
 def run_swift_tests():
   """How many passed, and the names of those that failed; a run that breaks off is a failure."""
+  code = run(["swift", "build", "--build-tests"], BUILD)
+  if code != 0:
+    return 0, [f"swift build has not ended within {BUILD} s" if code is None else "swift build"]
+  progress = Progress()
   with tempfile.TemporaryDirectory() as folder:
-    code = subprocess.run(
-      ["swift", "test", "--disable-xctest", "--xunit-output", f"{folder}/unit.xml"], cwd=ROOT).returncode
+    code = run(
+      ["swift", "test", "--skip-build", "--disable-xctest", "--xunit-output", f"{folder}/unit.xml"],
+      TESTS, progress.note)
+    if code is None:
+      hung = [f"{name} has not ended within {TESTS} s" for name in progress.running]
+      return progress.passed, progress.failed + (
+        hung or [f"swift test has not ended within {TESTS} s"])
     passed, failed = 0, []
     for report in pathlib.Path(folder).glob("*.xml"):
       for case in xml.parse(report).iter("testcase"):
@@ -42,12 +109,14 @@ def run_proofs():
       continue
     start = time.monotonic()
     print(f"{proof.name}:", flush=True)
-    good = subprocess.run([proof], cwd=ROOT).returncode == 0
-    if good:
+    code = run([proof], PROOF)
+    if code == 0:
       passed += 1
     else:
-      failed.append(proof.name)
-    print(f"{'ok  ' if good else 'FAIL'}  {time.monotonic() - start:.1f} s  {proof.name}", flush=True)
+      failed.append(
+        f"{proof.name} has not ended within {PROOF} s" if code is None else proof.name)
+    print(
+      f"{'ok  ' if code == 0 else 'FAIL'}  {time.monotonic() - start:.1f} s  {proof.name}", flush=True)
   return passed, failed
 
 
