@@ -10,7 +10,7 @@ import VirtioTesting
 
 @testable import Backends
 
-@Suite("A disk survives")
+@Suite("A disk survives", .timeLimit(.minutes(5)))
 struct BlockHostileTests {
   private let sectorCount = 128
 

@@ -8,7 +8,7 @@ import Testing
 
 @testable import Backends
 
-@Suite("Image locks")
+@Suite("Image locks", .timeLimit(.minutes(5)))
 struct BlockLockTests {
   private func disk(_ path: String, readOnly: Bool = false) throws(DeviceError) -> BlockDevice {
     var options = BlockOptions(path: path)

@@ -8,7 +8,7 @@ import VirtioTesting
 
 @testable import Backends
 
-@Suite("A console")
+@Suite("A console", .timeLimit(.minutes(5)))
 struct ConsoleDeviceTests {
   let directory: TestDirectory
   var path: String { directory.path("log") }

@@ -8,7 +8,7 @@ import Testing
 
 @testable import lgdev
 
-@Suite struct SignalWatchTests {
+@Suite(.timeLimit(.minutes(5))) struct SignalWatchTests {
   private final class Count: Sendable {
     let ends = Atomic<Int>(0)
     let surrenders = Atomic<Int>(0)

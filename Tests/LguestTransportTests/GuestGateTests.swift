@@ -10,7 +10,7 @@ import Testing
 
 private let restart = Errno(rawValue: 85)
 
-@Suite struct GuestGateTests {
+@Suite(.timeLimit(.minutes(5))) struct GuestGateTests {
   let host: FakeHost
   let gate: GuestGate
 

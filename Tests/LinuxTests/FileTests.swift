@@ -5,7 +5,7 @@ import Testing
 
 @testable import Linux
 
-@Suite struct FileTests {
+@Suite(.timeLimit(.minutes(5))) struct FileTests {
   @Test func openMakesAFileThatIsClosedOnExec() throws {
     let directory = TemporaryDirectory()
     let path = directory.file("new")

@@ -10,7 +10,7 @@ import VhostUserTransport
 import VirtioRing
 import VirtioTesting
 
-@Suite struct InBandTests {
+@Suite(.timeLimit(.minutes(5))) struct InBandTests {
   /// A front-end without any eventfd.
   private final class Client {
     let frontEnd: FrontEnd
