@@ -22,7 +22,7 @@ import kernels
 import style
 from failure import Failure
 from machine import Machine
-from windows import Windows
+from windows import Selectors, Windows
 
 _NMI_EVERY = 0.002
 _MCE_EVERY = 0.3
@@ -82,7 +82,7 @@ class Test:
       text = "".join(f"{name}={value}\n" for name, value in self._settings.items())
       text += script.read()
     machine = Machine(self.name, kernel, text, files, **self._hardware)
-    windows = self._meanwhile if isinstance(self._meanwhile, Windows) else None
+    windows = self._meanwhile if isinstance(self._meanwhile, (Windows, Selectors)) else None
     if windows:
       windows.attach(machine, files["lguest.ko"])
     verdict = machine.run(self.seconds, self._meanwhile)
@@ -113,6 +113,7 @@ def _matrix():
          meanwhile=Windows(_nmi, 150), cpus=1),
     Test("mce-windows", "a machine check at each instruction of the Switcher", "windows", 300,
          kernel="backports", cpu=_BACKPORTS_CPU, meanwhile=Windows(_mce, 150), cpus=1),
+    Test("selectors", "a fault of the Switcher's own", "selectors", 180, meanwhile=Selectors(), cpus=1),
     Test("hotplug", "three guests at once, and CPUs that go and come", "hotplug", 180),
     Test("endings", "sudden ends, long spins, leaks", "endings", 300),
     Test("fuzz", "random guest programs", "fuzz", 180, settings=fuzz),

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Something terrible at each instruction of the Switcher, one after the other.
+"""Something terrible at instructions of the Switcher, one after the other.
 
-QEMU's debugger stub stops the machine at the instruction, where the NMI or machine check is sent;
-then it goes on, and takes that before anything else. The script meanwhile runs guests, ends when
-it is told to, and tells how many have come: as many as were sent.
+QEMU's debugger stub stops the machine at the instruction, and goes on after that was done to it. The
+script meanwhile runs guests, ends when it is told to, and tells what has come of it.
+
+  Windows     an NMI or machine check is sent, which the machine takes before anything else: as many
+              come as were sent
+  Selectors   a selector that is about to be loaded is made one that faults, as no guest can do it:
+              the guest dies of it, and nobody else
 """
 
 import re
@@ -20,13 +24,11 @@ _PATIENCE_IN = 10
 _PATIENCE = 3
 
 
-class Windows:
+class _Visit:
   """Give it to a machine as `meanwhile`, after `attach`; then ask `finish`."""
 
-  def __init__(self, send, least):
-    self._send = send
-    self._least = least
-    self._sent = 0
+  def __init__(self):
+    self._visited = 0
     self._missed = []
     self._done = False
 
@@ -41,41 +43,84 @@ class Windows:
       return
     self._done = True
     try:
-      self._visit(machine, int(begins[1], 16))
+      self._visit_all(machine, int(begins[1], 16))
     except OSError as error:
       raise Failure(f"QEMU's debugger stub: {error}") from error
 
-  def _visit(self, machine, start):
+  def _visit_all(self, machine, start):
     stub = _Stub(self._path)
-    places = _instructions(self._module)
+    way_in, places = self._places()
     for offset in places:
       # At the next way in, the host has taken care of the one before.
-      stub.run_to(start + places[0], _PATIENCE_IN)
+      stub.run_to(start + way_in, _PATIENCE_IN)
       if stub.run_to(start + offset, _PATIENCE):
-        self._send(machine)
-        self._sent += 1
+        self._act(machine, stub)
+        self._visited += 1
       else:
         self._missed.append(hex(offset))
     stub.leave()
     machine.say("over")
 
-  def finish(self, verdict):
-    title = f"{self._sent} instructions of the Switcher, and something at each of them"
+  def _judge(self, verdict, title, least):
     came = verdict.figures.pop("came", "0")
-    if self._sent < self._least:
-      verdict.failed.append(f"{title}: {self._least} were to be, not reached: {self._missed}")
-    elif int(came) != self._sent:
+    if self._visited < least:
+      verdict.failed.append(f"{title}: {least} were to be, not reached: {self._missed}")
+    elif int(came) != self._visited:
       verdict.failed.append(f"{title}: {came} came")
     else:
       verdict.passed.append(title)
 
 
-def _instructions(module):
-  """Offsets in the Switcher of the way in, the way out, the reflection, and of two stubs."""
-  text = subprocess.run(
+class Windows(_Visit):
+  """Visits at least so many instructions; `send` sends something to the machine."""
+
+  def __init__(self, send, least):
+    super().__init__()
+    self._send = send
+    self._least = least
+
+  def _places(self):
+    places = _instructions(_disassembly(self._module))
+    return places[0], places
+
+  def _act(self, machine, _):
+    self._send(machine)
+
+  def finish(self, verdict):
+    title = f"{self._visited} instructions of the Switcher, and something at each of them"
+    self._judge(verdict, title, self._least)
+
+
+class Selectors(_Visit):
+  """Visits where the way in loads DS, ES, FS and GS from EAX."""
+
+  # Past the end of any descriptor table.
+  _BAD = 0xFFF8
+
+  def _places(self):
+    text = _disassembly(self._module)
+    loads = [
+      int(re.search(rf"^\s*([0-9a-f]+):\s+mov\s+%eax,%{name}$", text, re.MULTILINE)[1], 16)
+      for name in ("ds", "es", "fs", "gs")
+    ]
+    return _instructions(text)[0], loads
+
+  def _act(self, _, stub):
+    stub.set_rax(self._BAD)
+
+  def finish(self, verdict):
+    self._judge(verdict, "a fault at each segment that the way in loads kills the guest", 4)
+
+
+def _disassembly(module):
+  return subprocess.run(
     ["objdump", "-d", "--no-show-raw-insn", "-j", ".text.switcher", module],
     capture_output=True, text=True, check=True,
   ).stdout
+
+
+def _instructions(text):
+  """Offsets in the Switcher of the way in, the way out, the reflection, and of two stubs."""
   symbols = {name: int(at, 16) for at, name in re.findall(r"^([0-9a-f]+) <(\w+)>:$", text, re.M)}
   found = [
     int(at, 16)
@@ -113,6 +158,13 @@ class _Stub:
     self._receive()
     self._ask(f"z1,{address:x},1")
     return reached
+
+  def set_rax(self, value):
+    # One register by itself can be set by those who have asked what registers there are.
+    self._ask("qXfer:features:read:target.xml:0,100")
+    answer = self._ask(f"P0={value.to_bytes(8, 'little').hex()}")
+    if answer != "OK":
+      raise Failure(f"QEMU's debugger stub does not set a register: {answer}")
 
   def leave(self):
     self._ask("D")
