@@ -115,6 +115,8 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
     var fault: RingError?
     while true {
       takeCompletions(&queue, &port)
+      // The ring had not taken it.
+      if !watchesInterrupt, !port.isInterrupted { watchInterrupt(port) }
       var hasMore = false
       if fault == nil, !port.isInterrupted {
         do throws(RingError) {
@@ -186,7 +188,6 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
       }
     } else if completion.tag == interruptTag {
       watchesInterrupt = false
-      if completion.result == -Errno.again.rawValue, !port.isInterrupted { watchInterrupt(port) }
     }
   }
 
