@@ -10,10 +10,25 @@ import Testing
 
 @Suite("Image locks", .timeLimit(.minutes(5)))
 struct BlockLockTests {
-  private func disk(_ path: String, readOnly: Bool = false) throws(DeviceError) -> BlockDevice {
+  private func open(_ path: String, readOnly: Bool = false) throws(DeviceError) -> BlockDevice {
     var options = BlockOptions(path: path)
     options.isReadOnly = readOnly
     return try BlockDevice(name: "block0", options: options)
+  }
+
+  /// A disk that is to be had, at once or soon: a program that another test starts meanwhile has copies of
+  /// this process's descriptors until it has become another one, and with them a lock that was let go.
+  private func disk(_ path: String, readOnly: Bool = false) throws(DeviceError) -> BlockDevice {
+    let end = ContinuousClock.now + .seconds(20)
+    while true {
+      do {
+        return try open(path, readOnly: readOnly)
+      } catch {
+        guard error.description.contains("in use by another process"), ContinuousClock.now < end
+        else { throw error }
+      }
+      usleep(1000)
+    }
   }
 
   private func qemuIO(_ path: String, readOnly: Bool = false, _ command: String) throws
@@ -50,7 +65,7 @@ struct BlockLockTests {
   }
 
   private func refusal(_ path: String, readOnly: Bool = false) throws -> String {
-    let error = #expect(throws: DeviceError.self) { try disk(path, readOnly: readOnly) }
+    let error = #expect(throws: DeviceError.self) { try open(path, readOnly: readOnly) }
     return try #require(error).description
   }
 
