@@ -7,7 +7,7 @@ script meanwhile runs guests, ends when it is told to, and tells what has come o
   Windows     an NMI or machine check is sent, which the machine takes before anything else: as many
               come as were sent
   Selectors   a selector that is about to be loaded is made one that faults, as no guest can do it:
-              the guest dies of it, and nobody else
+              the guest dies of it, and nobody else. What is mapped at that moment is looked at, too
 """
 
 import re
@@ -96,6 +96,12 @@ class Selectors(_Visit):
 
   # Past the end of any descriptor table.
   _BAD = 0xFFF8
+  # State page, IDT and the Switcher's text: this many pages above 4 GiB, and one of them writable.
+  _HIGH_PAGES = 8
+
+  def __init__(self):
+    super().__init__()
+    self._maps = []
 
   def _places(self):
     text = _disassembly(self._module)
@@ -105,10 +111,31 @@ class Selectors(_Visit):
     ]
     return _instructions(text)[0], loads
 
-  def _act(self, _, stub):
+  def _act(self, machine, stub):
+    # The guest's page tables are loaded by then.
+    self._maps.append(machine.qmp("human-monitor-command", **{"command-line": "info mem"}))
     stub.set_rax(self._BAD)
 
+  def _judge_maps(self, verdict):
+    title = "above 4 GiB a guest's tables have the Switcher's few pages, one of them writable"
+    for text in self._maps:
+      high = [
+        (int(size, 16) >> 12, kind)
+        for start, size, kind in re.findall(r"^(\w+)-\w+ (\w+) (\S+)", text, re.MULTILINE)
+        if int(start, 16) >> 32
+      ]
+      pages = sum(count for count, _ in high)
+      writable = sum(count for count, kind in high if "w" in kind)
+      if not 3 <= pages <= self._HIGH_PAGES or writable != 1 or any("u" in kind for _, kind in high):
+        verdict.failed.append(f"{title}: {high}")
+        return
+    if self._maps:
+      verdict.passed.append(title)
+    else:
+      verdict.failed.append(f"{title}: never looked at")
+
   def finish(self, verdict):
+    self._judge_maps(verdict)
     self._judge(verdict, "a fault at each segment that the way in loads kills the guest", 4)
 
 
