@@ -121,14 +121,24 @@ class Machine:
       return None
 
 
+# How much of what was said before a failure is shown with it; the log has the rest.
+_LAST_LINES = 20
+# A warning with its registers and call trace.
+_COMPLAINT_LINES = 50
+
+
 class Verdict:
   """What a log says: `passed` and `failed` are lists of titles; a failed one carries its why."""
 
   def __init__(self, text, timed_out):
+    self._text = text
+    self._tail = []
     self.passed = re.findall(r"^@@ok (.*)", text, re.MULTILINE)
     self.failed = re.findall(r"^@@no (.*)", text, re.MULTILINE)
     self.figures = dict(re.findall(r"^@@figure (\S+) (.*)", text, re.MULTILINE))
     end = re.search(r"^@@end (\d+)", text, re.MULTILINE)
+    if timed_out or not end:
+      self._tail = text.splitlines()[-_LAST_LINES:]
     if timed_out:
       self.failed.append("the machine did not end in time")
     elif not end:
@@ -137,8 +147,35 @@ class Verdict:
       self.failed.append(f"{end[1]} checks ran, other marks arrived")
     complaint = COMPLAINTS.search(text)
     if complaint:
-      line = text[text.rfind("\n", 0, complaint.start()) + 1 :].split("\n", 1)[0]
+      at = text.rfind("\n", 0, complaint.start()) + 1
+      line = text[at:].split("\n", 1)[0]
       self.failed.append(f"the host's kernel complains: {line.strip()}")
+      self._tail = text[at:].splitlines()[:_COMPLAINT_LINES]
+
+  def report(self):
+    """Shows the failures with what was said there, how a broken log goes on, and the figures."""
+    for failure in self.failed:
+      print(f"  FAIL  {failure}")
+      for line in self._said_by(failure):
+        print(f"        | {line}")
+    for line in self._tail:
+      print(f"        > {line}")
+    for name, value in self.figures.items():
+      print(f"  {name:24} {value}")
+
+  def _said_by(self, failure):
+    """The output that lib.sh has put behind a check's mark: a guest's own failures, and its end."""
+    at = self._text.find(f"\n@@no {failure}\n")
+    if at < 0:
+      return []
+    said = self._text[at + 1 :].split("\n@@", 1)[0].split("\n")[1:]
+    said = [line.removeprefix("  | ") for line in said if line.strip()]
+    shown = set(range(len(said) - _LAST_LINES, len(said)))
+    for number, line in enumerate(said):
+      if "FAILED" in line:
+        # What was seen stands before it.
+        shown |= {number - 1, number}
+    return [line for number, line in enumerate(said) if number in shown]
 
 
 def _write_initrd(path, script, files):

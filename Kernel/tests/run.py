@@ -149,6 +149,15 @@ def _report(title, start, passed, failed):
   sys.stdout.flush()
 
 
+def _report_verdict(title, start, verdict, log):
+  seconds = time.monotonic() - start
+  print(f"{title}: {len(verdict.passed)} passed, {len(verdict.failed)} failed, {seconds:.0f} s")
+  verdict.report()
+  if verdict.failed:
+    print(f"  log: {os.path.relpath(log)}")
+  sys.stdout.flush()
+
+
 def main(arguments):
   tests = _matrix()
   names = ["unit", "style"] + [test.name for test in tests]
@@ -181,11 +190,7 @@ def main(arguments):
       _report(f"{test.name} ({test.title})", start, 0, [str(failure)])
       failed += 1
       continue
-    _report(f"{test.name} ({test.title})", start, len(verdict.passed), verdict.failed)
-    for name, value in verdict.figures.items():
-      print(f"  {name:24} {value}")
-    if verdict.failed:
-      print(f"  log: {os.path.relpath(log)}")
+    _report_verdict(f"{test.name} ({test.title})", start, verdict, log)
     passed, failed = passed + len(verdict.passed), failed + len(verdict.failed)
   print(f"{time.monotonic() - begin:.0f} s; logs in {os.path.relpath(places.ROOM)}")
   print(f"{passed} passed, {failed} failed")

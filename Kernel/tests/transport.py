@@ -80,10 +80,7 @@ def main(arguments):
     passed, failed = passed + len(verdict.passed), failed + len(verdict.failed)
     seconds = time.monotonic() - start
     print(f"{script}: {len(verdict.passed)} passed, {len(verdict.failed)} failed, {seconds:.0f} s")
-    for failure in verdict.failed:
-      print(f"  FAIL  {failure}")
-    for name, value in verdict.figures.items():
-      print(f"  {name:24} {value}")
+    verdict.report()
     if verdict.failed:
       print(f"  log: {os.path.relpath(machine.log)}")
     sys.stdout.flush()

@@ -28,6 +28,6 @@ wait
 check "the CPU went and came while they ran" [ $times -ge 5 ]
 for number in 1 2 3; do
   check "guests $number pass their checks" [ "$(grep -c ' passed, 0 failed' "/tmp/out$number")" = 3 ]
-  grep -aB 1 -A 1 "FAILED\|launcher:" "/tmp/out$number" | grep -av "Power down"
+  grep -aB 1 -A 1 "FAILED\|launcher:" "/tmp/out$number" | grep -av "Power down" | sed 's/^/  | /'
 done
 unload
