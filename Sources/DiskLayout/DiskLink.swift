@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// DiskLink: an entry of by-label/ or by-uuid/.
+
+/// A link by a label or UUID to the file of a partition, or of the disk.
+public struct DiskLink: Equatable, Sendable {
+  /// Its name, from ``safeFileName(_:)``: unique among the links of its directory.
+  public let name: String
+
+  /// The name of the file that it leads to: `part1`, or `disk` for a file system on the whole disk.
+  public let target: String
+}
+
+extension DiskLayout {
+  /// The links by file systems' labels. Where two have the same label the first partition has it, as the
+  /// whole disk comes first.
+  public var labelLinks: [DiskLink] { links { $0.labelBytes } }
+
+  /// The links by file systems' UUIDs.
+  public var uuidLinks: [DiskLink] { links { Array(($0.uuid ?? "").utf8) } }
+
+  private func links(_ bytes: (DiskFileSystem) -> [UInt8]) -> [DiskLink] {
+    var targets = fileSystem.map { [($0, "disk")] } ?? []
+    for partition in partitions {
+      if let fileSystem = partition.fileSystem { targets.append((fileSystem, partition.fileName)) }
+    }
+    var names: Set<String> = []
+    var links: [DiskLink] = []
+    for (fileSystem, target) in targets {
+      guard let name = safeFileName(bytes(fileSystem)), names.insert(name).inserted
+      else { continue }
+      links.append(DiskLink(name: name, target: target))
+    }
+    return links
+  }
+}
