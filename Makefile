@@ -12,12 +12,12 @@ RELEASE = -c release --static-swift-stdlib
 DOCS = .build/docs
 LIBRARIES = VirtioRing VirtioTesting Linux Backends DiskLayout LguestTransport VhostUserTransport VhostUserTesting
 
-.PHONY: help setup build-setup build demo demo-lguest test test-unit test-beds test-kernel test-lguest check docs \
-  bench fuzz install clean
+.PHONY: help setup build-setup build demo demo-lguest demo-vhost-user test test-unit test-beds \
+  test-kernel test-lguest check docs bench fuzz install clean
 .DEFAULT_GOAL := build
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 17
 
 setup: ## install what building and testing need (Debian packages; as root or with sudo)
 	@Scripts/setup.sh test
@@ -28,13 +28,17 @@ build-setup:
 build: build-setup ## the program: .build/release/lgdev
 	$(SWIFT) build $(RELEASE) --product lgdev
 
-demo: setup build ## real Linux guests use all four devices
-	Tests/Beds/setup.sh .build/beds
-	python3 Tests/Beds/demo.py
-
-demo-lguest: ## the lguest host in QEMU, and a guest's monitor on this terminal
+demo: build ## lgdev runs a guest with all four devices on the lguest module, natively or in QEMU
 	@Kernel/tests/setup.sh
 	@python3 Kernel/tests/demo.py
+
+demo-lguest: build ## the same guest, and its monitor on this terminal
+	@Kernel/tests/setup.sh
+	@python3 Kernel/tests/demo.py --monitor
+
+demo-vhost-user: setup build ## real Linux guests use all four devices: User-mode Linux, QEMU
+	Tests/Beds/setup.sh .build/beds
+	python3 Tests/Beds/demo.py
 
 # Each group runs whatever those before it find.
 test: ## all tests: test-unit, test-beds, test-kernel, test-lguest

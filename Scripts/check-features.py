@@ -43,9 +43,11 @@ def kernel_names():
   for file in (
     *kernel.glob("guest/check_*.c"), *kernel.glob("tests/unit/test_*.c"),
     *kernel.glob("tests/host/device*.c"), *kernel.glob("tests/checks/*.sh"), *kernel.glob("tests/transport/*.sh"),
-    kernel / "tests/machine/lib.sh",
+    kernel / "tests/machine/lib.sh", kernel / "tests/demo.sh",
   ):
     names.update(re.findall(r'"((?:[^"\\\n]|\\.)*)"', file.read_text()))
+    # As a command of a shell script names it.
+    names.update(re.findall(r"^ *(?:ok|says|holds) '([^']*)'", file.read_text(), re.MULTILINE))
   return names
 
 

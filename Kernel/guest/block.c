@@ -4,6 +4,7 @@
 #include "bus.h"
 
 #define FEATURE_BARRIER (1 << 0)
+#define FEATURE_FLUSH (1 << 9)
 #define PATIENCE 4000
 
 static struct virtqueue queue;
@@ -17,7 +18,7 @@ bool block_init(void)
 	if (!bus_find(DEVICE_BLOCK, &device))
 		return false;
 	bus_start(&device);
-	accepted = bus_features(&device) & FEATURE_BARRIER;
+	accepted = bus_features(&device) & (FEATURE_BARRIER | FEATURE_FLUSH);
 	bus_accept(&device, accepted);
 	bus_config(&device, 0, &sectors, sizeof(sectors));
 	bus_queue(&device, 0, &queue);

@@ -22,6 +22,8 @@ struct block_request {
 #define BLOCK_READ 0
 #define BLOCK_WRITE 1
 #define BLOCK_SCSI 2
+/* Without data. Where the device has no FLUSH its status is 2. */
+#define BLOCK_FLUSH 4
 #define BLOCK_BARRIER 0x80000000
 
 bool block_init(void);

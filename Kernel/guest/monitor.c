@@ -9,8 +9,13 @@
 #define LINE_MAX 128
 #define BENCH_BYTES 65536
 #define BENCH_ROUNDS 64
+/* Sectors that are copied at a time. */
+#define CHUNK 8
+/* Pings that two guests send each other. */
+#define TALK 1000
 
 static bool have_block, have_net, have_rng;
+static uint8_t buffer[BENCH_BYTES] __attribute__((aligned(PAGE_SIZE)));
 
 static void help(const char *rest);
 
@@ -55,9 +60,46 @@ static void block_write_sector(const char *rest)
 	page_free(page);
 }
 
+/* The next number of a command. */
+static uint32_t next_number(const char **rest)
+{
+	uint32_t value = number(*rest);
+
+	while (**rest && **rest != ' ')
+		++*rest;
+	while (**rest == ' ')
+		++*rest;
+	return value;
+}
+
+/*
+ * Copies sectors of the disk, in two halves with a barrier at the end of the first, then flushes, and
+ * compares what is there with what was.
+ */
+static void block_copy(const char *rest)
+{
+	uint32_t from = next_number(&rest), to = next_number(&rest), count = number(rest);
+	uint32_t barrier = count / 2 / CHUNK * CHUNK, at, bad = 0;
+	uint8_t *one = buffer, *other = buffer + CHUNK * SECTOR;
+
+	for (at = 0; at + CHUNK <= count; at += CHUNK) {
+		bad += block_do(BLOCK_READ, from + at, one, CHUNK * SECTOR) != 0;
+		bad += block_do(BLOCK_WRITE | (at == barrier ? BLOCK_BARRIER : 0), to + at, one,
+				CHUNK * SECTOR) != 0;
+	}
+	bad += block_do(BLOCK_FLUSH, 0, NULL, 0) != 0;
+	print("%u sectors copied, with a barrier and a flush; %u requests failed\n", at, bad);
+	for (at = bad = 0; at + CHUNK <= count; at += CHUNK) {
+		memset(other, 0, CHUNK * SECTOR);
+		bad += block_do(BLOCK_READ, from + at, one, CHUNK * SECTOR) != 0 ||
+		       block_do(BLOCK_READ, to + at, other, CHUNK * SECTOR) != 0 ||
+		       memcmp(one, other, CHUNK * SECTOR) != 0;
+	}
+	print("%u sectors read back, %u KiB differ\n", at, bad * (CHUNK * SECTOR >> 10));
+}
+
 static void block_bench(void)
 {
-	static uint8_t data[BENCH_BYTES] __attribute__((aligned(PAGE_SIZE)));
 	uint32_t rounds = BENCH_ROUNDS, milliseconds;
 	uint64_t start = cycles();
 
@@ -66,7 +108,7 @@ static void block_bench(void)
 
 		if (sector + BENCH_BYTES / SECTOR > block_sectors())
 			rounds = i;
-		else if (block_do(BLOCK_READ, sector, data, BENCH_BYTES) != 0)
+		else if (block_do(BLOCK_READ, sector, buffer, BENCH_BYTES) != 0)
 			print("sector %U cannot be read\n", sector);
 	}
 	milliseconds = divide(cycles() - start, cycles_per_millisecond) + 1;
@@ -79,36 +121,65 @@ static void block(const char *rest)
 	const char *argument;
 
 	if (!have_block)
-		print("there is no disk; start the launcher with --block=FILE\n");
+		print("there is no disk; start lgdev with --block path=FILE\n");
 	else if ((argument = after_prefix(rest, "read ")))
 		block_read_sector(argument);
 	else if ((argument = after_prefix(rest, "write ")))
 		block_write_sector(argument);
+	else if ((argument = after_prefix(rest, "copy ")))
+		block_copy(argument);
 	else if (after_prefix(rest, "bench"))
 		block_bench();
 	else
-		print("%U sectors; blk read N | blk write N TEXT | blk bench\n", block_sectors());
+		print("%U sectors; blk read N | blk write N TEXT | blk copy FROM TO N | blk bench\n", block_sectors());
+}
+
+static void net_say(const char *peer)
+{
+	uint64_t start;
+	uint32_t answered;
+
+	if (*peer)
+		net_peer(peer);
+	if (!net_resolve()) {
+		print("nobody answers for %s\n", *peer ? peer : "10.0.0.1");
+		return;
+	}
+	start = cycles();
+	answered = net_ping(4, 56);
+	print("%u of 4 answers from %s in %u ms\n", answered, *peer ? peer : "10.0.0.1",
+	      (uint32_t)divide(cycles() - start, cycles_per_millisecond));
+}
+
+/* Both sides do this at once. */
+static void net_talk(const char *peer)
+{
+	uint32_t answered = 0;
+
+	net_peer(peer);
+	if (net_resolve())
+		answered = net_ping(TALK, PING_MAX);
+	print("%u of %u answers from %s, ", answered, TALK, peer);
+	print("%u of %u questions answered\n", net_answer(TALK), TALK);
 }
 
 static void net(const char *rest)
 {
-	const uint8_t *mac = net_mac();
-	uint64_t start;
-	uint32_t answered;
+	const uint8_t *mac = net_mac(), *ip = net_ip();
+	const char *argument;
 
-	if (!have_net) {
-		print("there is no network; start the launcher with --net\n");
-	} else if (!after_prefix(rest, "ping")) {
-		print("%02x:%02x:%02x:%02x:%02x:%02x is 10.0.0.2; net ping\n", mac[0], mac[1],
-		      mac[2], mac[3], mac[4], mac[5]);
-	} else if (!net_resolve()) {
-		print("nobody answers for 10.0.0.1\n");
-	} else {
-		start = cycles();
-		answered = net_ping(4, 56);
-		print("%u of 4 answers from 10.0.0.1 in %u ms\n", answered,
-		      (uint32_t)divide(cycles() - start, cycles_per_millisecond));
-	}
+	if (!have_net)
+		print("there is no network; start lgdev with --net\n");
+	else if ((argument = after_prefix(rest, "ping")))
+		net_say(*argument ? argument + 1 : argument);
+	else if ((argument = after_prefix(rest, "answer ")))
+		print("%u pings answered\n", net_answer(number(argument)));
+	else if ((argument = after_prefix(rest, "talk ")))
+		net_talk(argument);
+	else
+		print("%02x:%02x:%02x:%02x:%02x:%02x is %u.%u.%u.%u; net ping | net answer N\n",
+		      mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], ip[0], ip[1], ip[2],
+		      ip[3]);
 }
 
 static void rng(const char *rest)
@@ -117,7 +188,7 @@ static void rng(const char *rest)
 
 	(void)rest;
 	if (!have_rng) {
-		print("there are no random numbers; start the launcher with --rng\n");
+		print("there are no random numbers; start lgdev with --rng\n");
 	} else {
 		uint32_t came = rng_read(page, 16);
 
@@ -164,8 +235,8 @@ static const struct {
 } commands[] = {
 	{ "help", "this list", help },
 	{ "mem", "memory and page tables", show_memory },
-	{ "blk", "read N | write N TEXT | bench: the disk", block },
-	{ "net", "ping: the network", net },
+	{ "blk", "read N | write N TEXT | copy FROM TO N | bench: the disk", block },
+	{ "net", "ping [IP] | answer N | talk IP: the network", net },
 	{ "rng", "sixteen random bytes from the host", rng },
 	{ "time", "the host's clock", show_time },
 	{ "user", "runs a program in user mode", user },

@@ -47,6 +47,19 @@ def programs():
   return {name: f"{out}/{name}" for name in names}
 
 
+def lgdev():
+  """{path in the initrd: path here} of lgdev and the libraries that it needs."""
+  program = os.environ.get("LGDEV", f"{places.ROOT}/.build/release/lgdev")
+  if not os.path.exists(program):
+    raise Failure(f"there is no {program}: run make build")
+  listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+  files = {"bin/lgdev": program}
+  for path in set(re.findall(r"(/\S+)\s+\(0x", listed)):
+    folder = "lib64" if "ld-linux" in path else "lib"
+    files[f"{folder}/{os.path.basename(path)}"] = path
+  return files
+
+
 def linux_init():
   """The first program of a real Linux guest."""
   out = f"{places.CACHE}/programs"

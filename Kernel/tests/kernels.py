@@ -16,6 +16,8 @@ import places
 from failure import Failure
 
 NAMES = ["stable", "backports"]
+# In load order.
+_MODULES = ["net/tun", "../net/llc/llc", "../net/802/stp", "../net/bridge/bridge"]
 
 
 class Kernel:
@@ -27,6 +29,16 @@ class Kernel:
     self.image = _only(f"{root}/boot/vmlinuz-*")
     self.release = self.image.split("vmlinuz-", 1)[1]
     self.headers = f"{root}/usr/src/linux-headers-{self.release}"
+
+  def modules(self):
+    """{path in the initrd: path here} of what lgdev's taps and bridges need and the image lacks."""
+    drivers = f"{self.root}/lib/modules/{self.release}/kernel/drivers"
+    files = {}
+    for name in _MODULES:
+      path = os.path.normpath(f"{drivers}/{name}.ko")
+      if os.path.exists(path):
+        files[f"modules/{os.path.basename(path)}"] = path
+    return files
 
 
 def kernel(name):

@@ -5,7 +5,7 @@
 usage: transport.py [--list] [SCRIPT...]
 
 Each SCRIPT of transport/ runs on a host with lguest.ko, the guest and the lgdev that was built
-(environment LGDEV, default .build/release/lgdev). The last line is `N passed, N failed`; the exit
+(environment LGDEV, default .build/release/lgdev); `demo` is `make demo`. The last line is `N passed, N failed`; the exit
 code is 0 when none failed. Logs are in .build/kernel/run.
 """
 
@@ -27,50 +27,43 @@ _SECONDS = 240
 _LIMIT = 400  # MiB of the host's memory: lgdev alone is 20
 # What a script's host has that others have not.
 _HARDWARE = {"kicks": {"cpus": 1}}
-# In load order.
-_MODULES = ["net/tun", "../net/llc/llc", "../net/802/stp", "../net/bridge/bridge"]
-
-
-def _program():
-  """{path in the initrd: path here} of lgdev and the libraries that it needs."""
-  lgdev = os.environ.get("LGDEV", f"{places.ROOT}/.build/release/lgdev")
-  if not os.path.exists(lgdev):
-    raise Failure(f"there is no {lgdev}: run make build")
-  listed = subprocess.run(["ldd", lgdev], capture_output=True, text=True, check=True).stdout
-  files = {"bin/lgdev": lgdev}
-  for path in set(re.findall(r"(/\S+)\s+\(0x", listed)):
-    folder = "lib64" if "ld-linux" in path else "lib"
-    files[f"{folder}/{os.path.basename(path)}"] = path
-  return files
-
-
-def _modules(kernel):
-  drivers = f"{kernel.root}/lib/modules/{kernel.release}/kernel/drivers"
-  files = {}
-  for name in _MODULES:
-    path = os.path.normpath(f"{drivers}/{name}.ko")
-    if os.path.exists(path):
-      files[f"modules/{os.path.basename(path)}"] = path
-  return files
 
 
 def _run(script):
   kernel = kernels.kernel("stable")
-  files = {"lguest.ko": build.module(kernel), **build.programs(), **_modules(kernel), **_program()}
+  files = {"lguest.ko": build.module(kernel), **build.programs(), **kernel.modules(), **build.lgdev()}
   with open(f"{_SCRIPTS}/{script}.sh") as source, open(f"{_SCRIPTS}/lib.inc") as shared:
     text = shared.read() + source.read()
   machine = Machine(f"transport-{script}", kernel, text, files, memory=_LIMIT, **_HARDWARE.get(script, {}))
   return machine.run(_SECONDS), machine
 
 
+def _demo():
+  """Runs the demo. - Returns: how many things it has shown, and what was wrong."""
+  done = subprocess.run(
+    [sys.executable, f"{places.HERE}/demo.py"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+  closing = re.search(r"^demo: all (\d+) things are as they should be", done.stdout, re.MULTILINE)
+  if done.returncode == 0 and closing:
+    return int(closing[1]), []
+  lines = (done.stdout + done.stderr).splitlines()[-60:]
+  return 0, [f"exit code {done.returncode}", *lines]
+
+
 def main(arguments):
   scripts = sorted(os.path.basename(path)[:-3] for path in glob.glob(f"{_SCRIPTS}/*.sh"))
+  scripts.insert(0, "demo")
   if arguments == ["--list"]:
     print("\n".join(scripts))
     return 0
   passed = failed = 0
   for script in arguments or scripts:
     start = time.monotonic()
+    if script == "demo":
+      good, bad = _demo()
+      passed, failed = passed + good, failed + bool(bad)
+      print(f"demo: {good} passed, {int(bool(bad))} failed, {time.monotonic() - start:.0f} s")
+      print("".join(f"  {line}\n" for line in bad), end="", flush=True)
+      continue
     try:
       verdict, machine = _run(script)
     except (Failure, OSError) as failure:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""`make demo`: one lgdev, four devices, two Linux guests, each step shown as it happens.
+"""`make demo-vhost-user`: one lgdev, four devices, two Linux guests, each step shown as it happens.
 
 usage: demo.py. Takes LGDEV as run.py does, and ends with exit code 0 when all of it worked.
 """
