@@ -50,6 +50,7 @@ let package = Package(
       cSettings: [.define("_GNU_SOURCE"), .enableWarning("all"), .treatAllWarnings(as: .error)]),
     .systemLibrary(
       name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(name: "CLibyaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
 
     .target(name: "VirtioRing", swiftSettings: strict),
     .target(name: "VirtioTesting", dependencies: ["VirtioRing"], swiftSettings: strict),
@@ -84,7 +85,7 @@ let package = Package(
     .executableTarget(
       name: "lgdev",
       dependencies: [
-        "LguestTransport", "VhostUserTransport", "Backends", "VirtioRing", "Linux",
+        "LguestTransport", "VhostUserTransport", "Backends", "VirtioRing", "Linux", "CLibyaml",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

@@ -31,12 +31,12 @@ swift build -q --product generate-manual >&2
 rm -rf "$pages"
 mkdir -p "$pages" "$destination/share/man/man1"
 .build/debug/generate-manual "$program" --multi-page --output-directory "$pages"
-for page in lgdev lgdev.serve lgdev.doctor; do
+for page in lgdev lgdev.serve lgdev.config lgdev.config.check lgdev.doctor; do
   # Headlines in the running text become sections, shown as they are written.
   awk '
     /^[A-Z]+$/ { if (open) print ".Ed"; print ".Sh " $0; print ".Bd -literal"; open = 1; next }
     /^\.(Bl|Sh)/ && open { print ".Ed"; open = 0; if (/^\.Bl/) print ".Sh OPTIONS" }
-    { sub(/^  /, ""); sub(/^\.Dt LGDEV\./, ".Dt LGDEV-"); print }
+    { sub(/^  /, ""); sub(/^\.Dt LGDEV\./, ".Dt LGDEV-"); sub(/^\.Dt LGDEV-CONFIG\./, ".Dt LGDEV-CONFIG-"); print }
   ' "$pages/$page.1" >"$destination/share/man/man1/$(echo "$page" | tr . -).1"
 done
 

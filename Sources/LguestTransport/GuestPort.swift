@@ -3,11 +3,11 @@
 // GuestPort: an open /dev/lguest, and nothing of what is said over it: so that tests can put a
 // recorded one in its place.
 
-import Backends
-import Linux
+package import Backends
+package import Linux
 
 /// An open /dev/lguest.
-protocol GuestPort: AnyObject, Sendable {
+package protocol GuestPort: AnyObject, Sendable {
   /// Makes a request. - Returns: what write(2) returned.
   func request(_ words: [UInt64]) throws(Errno) -> Int
 
@@ -19,10 +19,10 @@ protocol GuestPort: AnyObject, Sendable {
 }
 
 /// The real one.
-final class DevicePort: GuestPort {
+package final class DevicePort: GuestPort {
   private let file: FileDescriptor
 
-  init(path: String = "/dev/lguest") throws(LguestError) {
+  package init(path: String = "/dev/lguest") throws(LguestError) {
     do throws(Errno) {
       file = try FileDescriptor.open(path, .readWrite)
     } catch {
@@ -34,11 +34,11 @@ final class DevicePort: GuestPort {
     }
   }
 
-  func request(_ words: [UInt64]) throws(Errno) -> Int { try file.writeWords(words) }
+  package func request(_ words: [UInt64]) throws(Errno) -> Int { try file.writeWords(words) }
 
-  func read(upTo limit: Int) throws(Errno) -> [UInt8] { try file.readOnce(upTo: limit) }
+  package func read(upTo limit: Int) throws(Errno) -> [UInt8] { try file.readOnce(upTo: limit) }
 
-  func target(_ request: UInt64, _ argument: UInt64) throws(Errno) -> CallTarget {
+  package func target(_ request: UInt64, _ argument: UInt64) throws(Errno) -> CallTarget {
     CallTarget(writing: (request, argument, 0), byteCount: 16, to: try file.duplicate())
   }
 }

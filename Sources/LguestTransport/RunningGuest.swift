@@ -42,8 +42,15 @@ public struct RunningGuest: ~Copyable, Sendable {
   ///
   /// - Throws: why such a guest cannot run here.
   public static func check(_ options: GuestOptions) throws(LguestError) {
-    _ = try GuestImage(options, devices: [])
+    try check(options, devices: [])
     _ = try DevicePort()
+  }
+
+  /// Checks the files and the memory of a guest, and whether it can have these devices.
+  ///
+  /// - Throws: why there can be no such guest on any host.
+  public static func check(_ options: GuestOptions, devices: [any Device]) throws(LguestError) {
+    _ = try GuestImage(options, devices: devices.map { DeviceDescription($0) })
   }
 
   /// Starts a guest on a thread of its own.
@@ -63,11 +70,12 @@ public struct RunningGuest: ~Copyable, Sendable {
     }
   }
 
-  static func start(
+  /// Starts a guest on what `openPort` opens, anew for each time that the guest starts.
+  package static func start(
     _ options: GuestOptions, devices: [any Device], name: String, logger: Logger,
     openPort: @escaping @Sendable () throws(LguestError) -> any GuestPort
   ) throws(LguestError) -> RunningGuest {
-    _ = try GuestImage(options, devices: devices.map { DeviceDescription($0) })
+    try check(options, devices: devices)
     do throws(Errno) {
       let control = try GuestControl()
       let launcher = Launcher(

@@ -7,6 +7,16 @@ enum DeviceArgument: Equatable {
   case console(ConsoleArgument)
   case rng(RngArgument)
 
+  /// Reads what stands after the option of a type.
+  init(_ type: DeviceType, _ text: String) throws(DeviceStringError) {
+    switch type {
+    case .block: self = .block(try BlockArgument(text))
+    case .net: self = .net(try NetArgument(text))
+    case .console: self = .console(try ConsoleArgument(text))
+    case .rng: self = .rng(try RngArgument(text))
+    }
+  }
+
   var type: DeviceType {
     switch self {
     case .block: .block

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// GuestDaemon: the life of `lgdev serve --transport lguest`.
+// GuestDaemon: the life of `lgdev serve --transport lguest`, and of `lgdev serve --config`.
 //
-//     look (Preflight) -> make devices -> start the guest -> wait -> undo
+//     look (Preflight) -> make all devices -> start the guests -> wait -> undo
 //
-// The guest has a thread of its own; this one waits for its end, for signals and for the three Ctrl-C.
+// Each guest has a keeper (GuestKeeper) with a thread of its own; this one waits for all of them. Signals reach
+// all guests, the three Ctrl-C the one at the terminal. What can be found wrong with any guest is found before the
+// first one starts.
 
+import ArgumentParser
 import Backends
 import LguestTransport
 import Linux
@@ -13,28 +16,37 @@ import Logging
 import Synchronization
 
 enum GuestDaemon {
-  /// Runs the guest of a plan to its end, or until a signal comes.
+  /// Opens what a guest of this name runs on.
+  typealias Opener = @Sendable (_ guest: String) throws(LguestError) -> any GuestPort
+
+  /// Runs the guests of a plan until each has ended, or until a signal comes.
   ///
-  /// - Throws: what the host refuses, or the guest's death.
-  static func run(_ plan: GuestPlan) throws {
-    try Preflight.check(plan)
-    let logger = Logger(label: "lgdev") { _ in StandardErrorLog(level: plan.logLevel) }
+  /// - Throws: what the host refuses. A guest's death, where it is the only one; else a code, when all have ended and
+  ///   everything was said.
+  static func run(
+    _ plan: FleetPlan,
+    openPort: @escaping Opener = { (_) throws(LguestError) in try DevicePort() }
+  ) throws {
+    try Preflight.check(plan, openPort)
     // Before any thread is started, so that no thread takes these signals.
     let signals = try SignalFD.taking(SignalWatch.signals)
     Signal.pipe.ignore()
-    let escape = try Bell()
-    let devices = try MadeDevice.all(plan.devices, isLegacy: true, logger: logger) {
-      escape.ring()
+    var keepers: [GuestKeeper] = []
+    for guest in plan.guests {
+      keepers.append(
+        try plan.naming(guest) { () throws(HostError) in
+          try GuestKeeper(guest, in: plan, openPort)
+        })
     }
-    let consoles = devices.compactMap { $0.device as? ConsoleDevice }
+    let consoles = keepers.flatMap(\.consoles)
+    let bells = keepers.map(\.bell)
     let lastResort = LastResort(consoles: consoles)
     let watch = try SignalWatch(
       signals,
       .init(
         resize: { for console in consoles { console.hostResized() } },
-        end: { escape.ring() }, giveUp: { lastResort.end() }))
-    // The terminal is as it was before anything is said of the guest's end.
-    let end = try {
+        end: { for bell in bells { bell.ring() } }, giveUp: { lastResort.end() }))
+    let ends = try {
       defer {
         for console in consoles { console.beginShutDown() }
         for console in consoles { console.shutDown() }
@@ -43,70 +55,83 @@ enum GuestDaemon {
       }
       let pidFile: PidFile? = if let path = plan.pidfile { try PidFile(path) } else { nil }
       lastResort.pidFile.withLock { $0 = pidFile }
-      let guest = try start(plan, devices, consoles, logger)
-      let disks = try DiskWatch(devices, logger)
-      let isOver = awaitEnd(guest, escape, disks)
-      watch.expectEnd()
-      RawTerminal.restore()
-      return isOver ? guest.join() : guest.stop()
+      let crew = Crew(keepers.count) { watch.expectEnd() }
+      // What a guest has goes with its keeper, while others still run.
+      let threads = try start(keepers: &keepers, crew)
+      return threads.map { $0.join() }
     }()
-    switch end {
-    case .poweredOff, .stopped: break
-    case .died(let reason): throw GuestDeath(reason: reason)
-    case .notStarted, .failed: throw HostError(end.description)
-    }
+    try judge(ends, plan)
   }
 
+  /// Starts each keeper on a thread of its own.
   private static func start(
-    _ plan: GuestPlan, _ devices: [MadeDevice], _ consoles: [ConsoleDevice], _ logger: Logger
-  ) throws(HostError) -> RunningGuest {
-    for (entry, made) in zip(plan.devices, devices) {
-      logger.info("\(entry.name): \(made.summary)")
-    }
-    var options = plan.guest
-    options.earlyOutput = { bytes in
-      if let console = consoles.first {
-        console.print(bytes)
-      } else {
-        StandardOutput.write(bytes)
-      }
-    }
-    do throws(LguestError) {
-      let guest = try RunningGuest.start(options, devices: devices.map(\.device), logger: logger)
-      logger.info("guest: \(options.kernel), \(byteCountText(options.memory)) of memory")
-      return guest
+    keepers: inout [GuestKeeper], _ crew: Crew
+  ) throws(HostError) -> [KeeperThread] {
+    let bells = keepers.map(\.bell)
+    var threads: [KeeperThread] = []
+    do throws(Errno) {
+      for keeper in keepers { threads.append(try KeeperThread(keeper, crew)) }
+      keepers = []
+      return threads
     } catch {
-      throw HostError(error.description)
+      for bell in bells { bell.ring() }
+      for thread in threads { _ = thread.join() }
+      throw HostError("the system gives no thread for a guest: \(error)")
     }
   }
 
-  /// Waits until the guest ends by itself, or is to end. - Returns: whether it has ended.
-  private static func awaitEnd(
-    _ guest: borrowing RunningGuest, _ escape: Bell, _ disks: DiskWatch?
-  ) -> Bool {
-    while true {
-      var entries: InlineArray<3, PollEntry> = [
-        PollEntry(fd: guest.endDescriptor), PollEntry(fd: escape.descriptor),
-        PollEntry(fd: disks?.descriptor ?? -1),
-      ]
-      guard (try? Poll.wait(&entries)) != nil else { return false }
-      if entries[0].isReady { return true }
-      if entries[1].isReady { return false }
-      if entries[2].isReady { disks?.look() }
+  private static func judge(_ ends: [GuestEnd], _ plan: FleetPlan) throws {
+    guard plan.isLabelled else {
+      for end in ends {
+        switch end {
+        case .poweredOff, .stopped: break
+        case .died(let reason): throw GuestDeath(reason: reason)
+        case .notStarted, .failed: throw HostError(end.description)
+        }
+      }
+      return
     }
+    // Each was told when it happened.
+    if ends.contains(where: { $0 != .poweredOff && $0 != .stopped }) { throw ExitCode(1) }
   }
 }
 
-/// What the three Ctrl-C ring, on the console's thread, and signals, on theirs.
-private final class Bell: Sendable {
-  private let event: EventFD
+/// A keeper's thread, to be joined once.
+private final class KeeperThread {
+  private var thread: WorkerThread<GuestEnd>?
 
-  init() throws(HostError) {
-    do throws(Errno) { event = try EventFD() } catch {
-      throw HostError("the system gives no eventfd: \(error)")
+  init(_ keeper: GuestKeeper, _ crew: Crew) throws(Errno) {
+    thread = try WorkerThread.start(name: "\(keeper.plan.name)-keeper", state: (keeper, crew)) {
+      $0.0.run($0.1)
     }
   }
 
-  var descriptor: Int32 { event.descriptor.raw }
-  func ring() { event.signal() }
+  func join() -> GuestEnd { thread.take()?.join() ?? .stopped }
+}
+
+/// Those that have not begun to end.
+final class Crew: Sendable {
+  private let count: Atomic<Int>
+  private let lastLeaves: @Sendable () -> Void
+
+  /// - Parameter lastLeaves: told when the last one begins to end.
+  init(_ count: Int, lastLeaves: @escaping @Sendable () -> Void) {
+    self.count = Atomic(count)
+    self.lastLeaves = lastLeaves
+  }
+
+  func leave() {
+    if count.subtract(1, ordering: .relaxed).newValue == 0 { lastLeaves() }
+  }
+}
+
+extension FleetPlan {
+  /// Lets an error say which guest it is about, where there can be several.
+  func naming<Result>(
+    _ guest: GuestPlan, _ body: () throws(HostError) -> Result
+  ) throws(HostError) -> Result {
+    do throws(HostError) { return try body() } catch {
+      throw isLabelled ? HostError("\(guest.name): \(error)") : error
+    }
+  }
 }

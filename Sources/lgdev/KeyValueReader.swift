@@ -101,12 +101,12 @@ struct KeyValueReader {
     return value
   }
 
-  /// Takes a flag: `ro`, `ro=on` or `ro=off`.
+  /// Takes a flag: `ro`, `ro=on` or `ro=off`; or, as YAML has it, true or false.
   mutating func flag(_ key: String) throws(DeviceStringError) -> Bool {
     guard let item = take(key) else { return false }
     switch item.value {
-    case nil, "on": return true
-    case "off": return false
+    case nil, "on", "true": return true
+    case "off", "false": return false
     case .some(let value):
       throw error(at: item.valueColumn, "'\(value)' is neither on nor off")
     }
@@ -148,21 +148,13 @@ struct KeyValueReader {
 
   /// Takes `id=NAME`: what the device and its socket are called.
   mutating func deviceName() throws(DeviceStringError) -> String? {
-    try value("id", "a name of up to 32 letters, digits, '-', '_' and '.'") {
-      let isLegal =
-        $0.utf8.count <= 32 && !$0.hasPrefix(".")
-        && $0.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) }
-      return isLegal ? $0 : nil
-    }
+    try value("id", deviceNameForm) { isDeviceName($0) ? $0 : nil }
   }
 
   /// Refuses keys that nobody has asked for.
   func finish() throws(DeviceStringError) {
     guard let item = items.first else { return }
-    let similar = knownKeys.first { editDistance($0, item.key) <= max(1, $0.count / 3) }
-    let known = knownKeys.joined(separator: ", ")
-    let hint = similar.map { "did you mean '\($0)'?" } ?? "there is \(known)"
-    throw error(at: item.keyColumn, "unknown key '\(item.key)'; \(hint)")
+    throw error(at: item.keyColumn, unknownKey(item.key, knownKeys))
   }
 
   /// Where the value of a key begins; the end of the string where the key is absent.
@@ -182,9 +174,26 @@ struct KeyValueReader {
   }
 }
 
+/// What a device or a guest can be called.
+let deviceNameForm = "a name of up to 32 letters, digits, '-', '_' and '.'"
+
+/// Whether a device or a guest can be called so.
+func isDeviceName(_ name: String) -> Bool {
+  !name.isEmpty && name.utf8.count <= 32 && !name.hasPrefix(".")
+    && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-_.".contains($0)) }
+}
+
 /// A number of decimal digits and nothing else: `Int` alone would also take a sign.
 func decimal(_ text: some StringProtocol) -> Int? {
   text.utf8.allSatisfy { (0x30...0x39).contains($0) } ? Int(text) : nil
+}
+
+/// What is said of a key that does not exist.
+func unknownKey(_ key: String, _ known: [String]) -> String {
+  let similar = known.first { editDistance($0, key) <= max(1, $0.count / 3) }
+  let hint =
+    similar.map { "did you mean '\($0)'?" } ?? "there is \(known.joined(separator: ", "))"
+  return "unknown key '\(key)'; \(hint)"
 }
 
 /// How many characters must be put in, taken out or changed to make one word of the other.

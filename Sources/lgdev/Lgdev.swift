@@ -23,7 +23,7 @@ struct Lgdev: ParsableCommand {
         See 'lgdev help serve' for the devices and more examples.
       """,
     version: "lgdev \(version)",
-    subcommands: [Serve.self, Doctor.self])
+    subcommands: [Serve.self, ConfigCommand.self, Doctor.self])
 
   /// The version of the whole project.
   static let version = "0.1.0"
@@ -45,6 +45,9 @@ struct Lgdev: ParsableCommand {
       return 0
     } catch let error as UsageError {
       complain(error.description)
+      return 2
+    } catch let error as FleetFileError {
+      for line in error.lines { StandardError.print(line) }
       return 2
     } catch let code as ExitCode {
       return code.rawValue

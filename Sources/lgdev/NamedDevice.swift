@@ -13,14 +13,15 @@ struct NamedDevice: Equatable {
     try named(devices(of: options))
   }
 
-  private static func devices(of options: Serve) throws(UsageError) -> [DeviceArgument] {
+  /// The devices that a command line asks for, without names.
+  static func devices(of options: Serve) throws(UsageError) -> [DeviceArgument] {
     var devices: [DeviceArgument] = []
     do throws(DeviceStringError) {
-      for text in options.block { devices.append(.block(try BlockArgument(text))) }
+      for text in options.block { devices.append(try DeviceArgument(.block, text)) }
       if let file = options.blkFile { devices.append(.block(BlockArgument(path: file))) }
-      for text in options.net { devices.append(.net(try NetArgument(text))) }
-      for text in options.console { devices.append(.console(try ConsoleArgument(text))) }
-      for text in options.rng { devices.append(.rng(try RngArgument(text))) }
+      for text in options.net { devices.append(try DeviceArgument(.net, text)) }
+      for text in options.console { devices.append(try DeviceArgument(.console, text)) }
+      for text in options.rng { devices.append(try DeviceArgument(.rng, text)) }
     } catch {
       throw UsageError(error.description)
     }
@@ -41,7 +42,7 @@ struct NamedDevice: Equatable {
   }
 
   /// Names the devices: block0, block1, net0 …, in the order of the command line, or as the user says.
-  private static func named(
+  static func named(
     _ devices: [DeviceArgument]
   ) throws(UsageError) -> [NamedDevice] {
     var counts: [DeviceType: Int] = [:]

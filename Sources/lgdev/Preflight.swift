@@ -31,16 +31,21 @@ enum Preflight {
     return access
   }
 
-  /// Checks a plan for a guest; as early as the other one.
-  static func check(_ plan: GuestPlan) throws(HostError) {
-    for entry in plan.devices { try checkInherited(entry.device, entry.name) }
-    do throws(LguestError) {
-      try RunningGuest.check(plan.guest)
-    } catch {
-      throw HostError(error.description)
-    }
-    for entry in plan.devices {
-      if case .console(let console) = entry.device { try check(console, entry.name) }
+  /// Checks a plan for guests; as early as the other one.
+  static func check(_ plan: FleetPlan, _ openPort: GuestDaemon.Opener) throws(HostError) {
+    for guest in plan.guests {
+      try plan.naming(guest) { () throws(HostError) in
+        for entry in guest.devices { try checkInherited(entry.device, entry.name) }
+        do throws(LguestError) {
+          try RunningGuest.check(guest.guest, devices: [])
+          _ = try openPort(guest.name)
+        } catch {
+          throw HostError(error.description)
+        }
+        for entry in guest.devices {
+          if case .console(let console) = entry.device { try check(console, entry.name) }
+        }
+      }
     }
     if let path = plan.pidfile { try PidFile.check(path) }
   }

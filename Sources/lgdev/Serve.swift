@@ -32,6 +32,32 @@ struct Serve: ParsableCommand {
                   [,size=80x25][,overflow=block|drop]
         --rng[=source=/dev/hwrng]
 
+      FLEET
+        --config names a YAML file of lguest guests that run in this process, each
+        on threads of its own; a guest's death or restart is its own affair. Keys
+        are this program's options; a device is written as after its option, or
+        as a map, and several make a list. Paths begin at the file's folder.
+        'lgdev config check FILE' tells all that is wrong in it.
+
+          log-level: info            # --log-level and --pidfile go before these
+          pidfile: fleet.pid
+          guests:
+            web:                     # what lines about it begin with
+              kernel: vmlinux
+              memory: 64M            # or 64M,memfd=NAME; 256M by default
+              append: root=/dev/vda ro
+              block: {path: web.img, ro: true}
+              net: tap=tap0,bridge=br0
+              console: stdio         # of one guest; else pty, the default, or
+              rng: on                # socket:PATH, file:PATH, none
+            db:
+              kernel: vmlinux
+              block: [path=db.img, "path=log.img,serial=L"]
+
+        Ctrl-C three times ends the guest at the terminal; SIGTERM and the other
+        signals end all. When the last guest has ended, the exit code is 0 if all
+        have switched themselves off or were told to end, 1 if any has died.
+
       EXAMPLES
         A guest with all four:
           lgdev serve --transport lguest --kernel bzImage --memory 256M \\
@@ -59,8 +85,13 @@ struct Serve: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "How guests reach the devices: vhost-user or lguest.", valueName: "name"))
-  var transport = "vhost-user"
+      "How guests reach the devices: vhost-user (the default) or lguest.", valueName: "name"))
+  var transport: String?
+
+  @Option(
+    help: ArgumentHelp("Run the lguest guests that this file names; see FLEET.", valueName: "file"),
+    completion: .file())
+  var config: String?
 
   // MARK: The guest, with --transport lguest
 
@@ -69,7 +100,10 @@ struct Serve: ParsableCommand {
     completion: .file())
   var kernel: String?
 
-  @Option(help: ArgumentHelp("The guest's memory, such as 256M or 1G.", valueName: "size"))
+  @Option(
+    help: ArgumentHelp(
+      "The guest's memory, such as 256M or 1G; 256M,memfd=NAME makes it a memory file, seen in /proc/PID/fd.",
+      valueName: "size"))
   var memory: String?
 
   @Option(
@@ -149,8 +183,8 @@ struct Serve: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "trace, debug, info, notice, warning, error or critical.", valueName: "level"))
-  var logLevel = "info"
+      "trace, debug, info (the default), notice, warning, error or critical.", valueName: "level"))
+  var logLevel: String?
 
   @Flag(help: "Print what the back-end can do, as JSON, and end; other options are ignored.")
   var printCapabilities = false
@@ -158,12 +192,13 @@ struct Serve: ParsableCommand {
   func run() throws {
     // Each ring takes several. Where the limit stays, whoever meets it says so.
     try? Process.setDescriptorLimit(.max)
+    if let config { return try GuestDaemon.run(FleetPlan(config: config, self)) }
     switch transport {
-    case "vhost-user": try Daemon.run(ServePlan(self))
-    case "lguest": try GuestDaemon.run(GuestPlan(self))
-    default:
+    case nil, "vhost-user": try Daemon.run(ServePlan(self))
+    case "lguest": try GuestDaemon.run(FleetPlan(self))
+    case .some(let other):
       throw UsageError(
-        "--transport \(transport) is not offered; there are vhost-user and lguest")
+        "--transport \(other) is not offered; there are vhost-user and lguest")
     }
   }
 }
@@ -178,10 +213,18 @@ extension Serve {
 
   /// How much is logged.
   func level() throws(UsageError) -> Logger.Level {
-    guard let level = Logger.Level(rawValue: logLevel) else {
+    guard let logLevel else { return .info }
+    return try Logger.Level(argument: logLevel)
+  }
+}
+
+extension Logger.Level {
+  /// What `--log-level` asks for.
+  init(argument: String) throws(UsageError) {
+    guard let level = Logger.Level(rawValue: argument) else {
       let levels = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
-      throw UsageError("--log-level \(logLevel) is not one of \(levels)")
+      throw UsageError("--log-level \(argument) is not one of \(levels)")
     }
-    return level
+    self = level
   }
 }

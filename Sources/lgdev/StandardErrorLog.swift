@@ -2,12 +2,19 @@
 
 import Logging
 
-/// Writes log lines to standard error: `block0: listening on …`, `warning: block0: …`.
+/// Writes log lines to standard error: `block0: listening on …`, `warning: block0: …`; where there are several guests,
+/// `web: warning: block0: …`.
 struct StandardErrorLog: LogHandler {
   var logLevel: Logger.Level
   var metadata: Logger.Metadata = [:]
 
-  init(level: Logger.Level) { logLevel = level }
+  private let prefix: String
+
+  /// - Parameter prefix: what each line begins with.
+  init(level: Logger.Level, prefix: String = "") {
+    logLevel = level
+    self.prefix = prefix
+  }
 
   subscript(metadataKey key: String) -> Logger.Metadata.Value? {
     get { metadata[key] }
@@ -20,6 +27,6 @@ struct StandardErrorLog: LogHandler {
     let metadata = event.metadata ?? [:]
     let all = self.metadata.merging(metadata) { _, new in new }
     let suffix = all.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
-    StandardError.print("\(label)\(event.message)\(suffix)")
+    StandardError.print("\(prefix)\(label)\(event.message)\(suffix)")
   }
 }

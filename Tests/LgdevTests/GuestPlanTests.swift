@@ -7,15 +7,21 @@ import Testing
 @testable import lgdev
 
 /// The plan that a command line after `lgdev serve --transport lguest` makes.
-private func plan(_ arguments: String...) throws -> GuestPlan {
-  try GuestPlan(
+private func fleet(_ arguments: [String]) throws -> FleetPlan {
+  try FleetPlan(
     Serve.parse(Invocation(["lgdev", "--transport", "lguest"] + arguments).arguments))
+}
+
+/// Its one guest.
+private func plan(_ arguments: String...) throws -> GuestPlan {
+  let fleet = try fleet(arguments)
+  #expect(!fleet.isLabelled)
+  return try #require(fleet.guests.first)
 }
 
 private func refusal(_ arguments: String...) -> String {
   do {
-    _ = try GuestPlan(
-      Serve.parse(Invocation(["lgdev", "--transport", "lguest"] + arguments).arguments))
+    _ = try fleet(arguments)
     return "accepted"
   } catch {
     return "\(error)"
@@ -26,13 +32,13 @@ private func refusal(_ arguments: String...) -> String {
   @Test func `a guest is a kernel, its memory, what it starts with and its devices`() throws {
     let plan = try plan(
       "--kernel", "bzImage", "--memory", "64M", "--initrd", "rd.gz", "--append", "root=/dev/vda ro",
-      "--console", "stdio", "--block", "path=a", "--net", "tap=t", "--rng", "--pidfile", "p")
+      "--console", "stdio", "--block", "path=a", "--net", "tap=t", "--rng")
     #expect(plan.guest.kernel == "bzImage")
     #expect(plan.guest.memory == 64 << 20)
     #expect(plan.guest.initrd == "rd.gz")
     #expect(plan.guest.commandLine == "root=/dev/vda ro")
     #expect(plan.devices.map(\.name) == ["block0", "net0", "console0", "rng0"])
-    #expect(plan.pidfile == "p")
+    #expect(try fleet(["--kernel", "k", "--rng", "--pidfile", "p"]).pidfile == "p")
   }
 
   @Test(arguments: [
@@ -40,6 +46,20 @@ private func refusal(_ arguments: String...) -> String {
   ])
   func `memory is a size`(text: String, bytes: UInt64) throws {
     #expect(try plan("--kernel", "k", "--memory", text, "--rng").guest.memory == bytes)
+  }
+
+  @Test func `memory can be a memory file with a name`() throws {
+    #expect(try plan("--kernel", "k", "--memory", "64M", "--rng").guest.memoryName == nil)
+    let guest = try plan("--kernel", "k", "--memory", "64M,memfd=web", "--rng").guest
+    #expect(guest.memory == 64 << 20)
+    #expect(guest.memoryName == "web")
+    let long = String(repeating: "x", count: 250)
+    #expect(
+      refusal("--kernel", "k", "--memory", "64M,memfd=\(long)", "--rng").contains(
+        "column 11: '\(long)' is not a name of 1 to 249 bytes"))
+    #expect(
+      refusal("--kernel", "k", "--memory", "64M,memfs=x", "--rng").contains(
+        "did you mean 'memfd'?"))
   }
 
   @Test(arguments: ["M", "0", "-1", "1.5G", "256X", "99999999999999999G", "+4"])
@@ -58,7 +78,7 @@ private func refusal(_ arguments: String...) -> String {
     ] {
       let arguments = ["lgdev", "--transport", "lguest", "--kernel", "k", "--rng"] + options
       #expect {
-        try GuestPlan(Serve.parse(Invocation(arguments).arguments))
+        try FleetPlan(Serve.parse(Invocation(arguments).arguments))
       } throws: {
         "\($0)".hasPrefix("\(options[0]) is for vhost-user")
       }

@@ -38,5 +38,6 @@ for option in $("$root/bin/lgdev" help serve | sed -n 's/^  --\([a-z-]*\) .*/\1/
 done
 test -s "$root/share/man/man1/lgdev.1" || fail "no lgdev.1"
 test -s "$root/share/man/man1/lgdev-doctor.1" || fail "no lgdev-doctor.1"
+test -s "$root/share/man/man1/lgdev-config-check.1" || fail "no lgdev-config-check.1"
 test -s "$root/share/zsh/site-functions/_lgdev" || fail "no completions for zsh"
 test -s "$root/share/fish/vendor_completions.d/lgdev.fish" || fail "no completions for fish"
