@@ -10,7 +10,11 @@ public import VirtioRing
 ///     mutating func run(_ queue: inout Virtqueue, _ port: inout QueuePort) throws(RingError) {
 ///       while !port.isInterrupted {
 ///         while !port.isInterrupted, try queue.pop(into: &chain) {
-///           queue.push(chain, written: serve(chain))
+///           port.meter.take()
+///           let written = serve(chain)
+///           port.meter.served(bytesToGuest: written)
+///           port.meter.settle()
+///           queue.push(chain, written: UInt32(written))
 ///         }
 ///         try port.sleep(&queue)
 ///       }

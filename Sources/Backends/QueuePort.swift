@@ -7,7 +7,6 @@
 // since, just before the thread sleeps. A body that must not wait so long uses `call` itself.
 
 public import Linux
-import Synchronization
 public import VirtioRing
 
 /// Why a body woke up. Several reasons can come together.
@@ -47,15 +46,15 @@ public struct QueuePort: ~Copyable, Sendable {
   private let control: WorkerControl
   var wiring: QueueWiring
   /// The queue's counters.
-  public let statistics: QueueStatistics
+  public var meter: QueueMeter
 
   /// How long a queue without a kick descriptor sleeps between two looks.
   private static let pollInterval = Duration.milliseconds(1)
 
-  init(control: WorkerControl, wiring: consuming QueueWiring, statistics: QueueStatistics) {
+  init(control: WorkerControl, wiring: consuming QueueWiring, meter: consuming QueueMeter) {
     self.control = control
     self.wiring = wiring
-    self.statistics = statistics
+    self.meter = meter
   }
 
   /// Whether the control thread wants the queue. A load: cheap enough between two requests.
@@ -64,10 +63,11 @@ public struct QueuePort: ~Copyable, Sendable {
   }
 
   /// Calls the driver if it wants that for what was published.
-  public borrowing func call(_ queue: inout Virtqueue) {
+  public mutating func call(_ queue: inout Virtqueue) {
+    meter.settle()
     guard queue.needsCall() else { return }
     wiring.call?.send()
-    statistics.calls.add(1, ordering: .relaxed)
+    meter.countCall()
   }
 
   /// Calls the driver if due, then sleeps until there is a reason not to.
@@ -134,9 +134,11 @@ public struct QueuePort: ~Copyable, Sendable {
     do throws(Errno) {
       _ = try Poll.wait(&entries, timeout: timeout)
     } catch {
+      meter.hasWaited()
       // Out of kernel memory, at worst: as good as a wake-up without a reason.
       return isInterrupted ? .interrupted : .queue
     }
+    meter.hasWaited()
     var wake: Wake = []
     if isInterrupted { wake.insert(.interrupted) }
     if entries[1].isReady {
@@ -164,7 +166,7 @@ extension QueuePort {
   /// Takes the kicks that have come. A kick descriptor that was closed is given up.
   public mutating func drainKick() {
     switch wiring.drainKick() {
-    case .arrived: statistics.kicks.add(1, ordering: .relaxed)
+    case .arrived: meter.countKick()
     case .none: break
     case .closed: wiring.kick = nil
     }

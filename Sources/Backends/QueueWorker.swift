@@ -8,7 +8,6 @@
 // with the same body. So bodies know nothing of stops, memory hot-plug or new descriptors.
 
 public import Linux
-import Synchronization
 public import VirtioRing
 
 /// Starts queue workers.
@@ -20,19 +19,28 @@ public enum QueueWorker {
   ///   - queue: moved in; it comes back from `RunningQueue.stop()`.
   ///   - body: what serves it.
   ///   - wiring: how the driver kicks and is called.
-  ///   - statistics: where the queue's counters are kept.
+  ///   - statistics: where the queue's counters are kept. No other worker has them meanwhile.
   /// - Throws: what the system refused.
   public static func start<Body: QueueBody & ~Copyable>(
     name: String, queue: consuming Virtqueue, body: consuming Body,
     wiring: consuming QueueWiring, statistics: QueueStatistics
   ) throws(Errno) -> RunningQueue {
     let control = try WorkerControl()
-    let port = QueuePort(control: control, wiring: wiring, statistics: statistics)
+    let counters = statistics.current
+    let meter = QueueMeter(counters)
+    // The thread that begins goes on writing where this one ends.
+    meter.begin(queue.configuration)
+    let port = QueuePort(control: control, wiring: wiring, meter: meter)
     let state = WorkerState(queue: queue, body: body, port: port, control: control)
-    let thread = try WorkerThread.start(name: name, state: state) {
-      (state: consuming WorkerState<Body>) in state.run()
+    do {
+      let thread = try WorkerThread.start(name: name, state: state) {
+        (state: consuming WorkerState<Body>) in state.run()
+      }
+      return RunningQueue(thread: thread, control: control)
+    } catch {
+      counters.noteStopped()
+      throw error
     }
-    return RunningQueue(thread: thread, control: control)
   }
 }
 
@@ -61,6 +69,7 @@ private struct WorkerState<Body: QueueBody & ~Copyable>: ~Copyable, Sendable {
       case .stop:
         // What was given back last must not wait for a call until the queue runs again.
         port.call(&queue)
+        port.meter.end()
         control.grant()
         return queue
       case .replaceMemory(let memory):
@@ -81,7 +90,7 @@ private struct WorkerState<Body: QueueBody & ~Copyable>: ~Copyable, Sendable {
   }
 
   private func report(_ error: RingError) {
-    port.statistics.faults.add(1, ordering: .relaxed)
+    port.meter.fail()
     port.wiring.onFault?(error)
   }
 }

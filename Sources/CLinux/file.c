@@ -27,6 +27,7 @@ const int clinux_F_SEAL_SEAL = F_SEAL_SEAL;
 const int clinux_F_SEAL_SHRINK = F_SEAL_SHRINK;
 const int clinux_F_SEAL_GROW = F_SEAL_GROW;
 const int clinux_F_SEAL_WRITE = F_SEAL_WRITE;
+const int clinux_F_SEAL_FUTURE_WRITE = F_SEAL_FUTURE_WRITE;
 
 int clinux_fallocate(int fd, int mode, long offset, long length)
 {

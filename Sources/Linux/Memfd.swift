@@ -21,6 +21,8 @@ public struct Seals: OptionSet, Sendable, Hashable {
   public static let grow = Seals(rawValue: clinux_F_SEAL_GROW)
   /// It cannot be written, nor mapped for writing (F_SEAL_WRITE).
   public static let write = Seals(rawValue: clinux_F_SEAL_WRITE)
+  /// It cannot be written but through mappings that are there already (F_SEAL_FUTURE_WRITE, Linux 5.1).
+  public static let futureWrite = Seals(rawValue: clinux_F_SEAL_FUTURE_WRITE)
   /// No more seals can be set (F_SEAL_SEAL).
   public static let seal = Seals(rawValue: clinux_F_SEAL_SEAL)
 }

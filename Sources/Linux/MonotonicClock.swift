@@ -15,6 +15,17 @@ public enum MonotonicClock {
   }
 }
 
+/// The clock that tells the date, and that may be set (CLOCK_REALTIME).
+public enum SystemClock {
+  /// Nanoseconds since 1970.
+  public static var nanoseconds: UInt64 {
+    var time = timespec()
+    // SAFETY: the call fills a local. It cannot fail: the clock exists and the pointer is valid.
+    unsafe clock_gettime(CLOCK_REALTIME, &time)
+    return UInt64(max(0, time.tv_sec)) * 1_000_000_000 + UInt64(time.tv_nsec)
+  }
+}
+
 /// The moment at which a wait ends.
 struct Deadline {
   /// On `MonotonicClock`; 0 is long ago.

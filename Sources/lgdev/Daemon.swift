@@ -23,6 +23,7 @@ enum Daemon {
     let stopper = server.stopper
     let named = plan.entries.map { NamedDevice(name: $0.name, device: $0.device) }
     let devices = try MadeDevice.all(named, logger: logger) { stopper.requestStop() }
+    StatisticsFile.ofThisProgram(logger)?.add(devices, transport: "vhost-user")
     let consoles = devices.compactMap { $0.device as? ConsoleDevice }
     let witness = server.witness
     let lastResort = LastResort(

@@ -38,6 +38,10 @@ enum GuestDaemon {
           try GuestKeeper(guest, in: plan, openPort)
         })
     }
+    let logger = Logger(label: "lgdev") { _ in StandardErrorLog(level: plan.logLevel) }
+    if let statistics = StatisticsFile.ofThisProgram(logger) {
+      for keeper in keepers { keeper.show(in: statistics) }
+    }
     let consoles = keepers.flatMap(\.consoles)
     let bells = keepers.map(\.bell)
     let lastResort = LastResort(consoles: consoles)

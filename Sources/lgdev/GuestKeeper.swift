@@ -37,6 +37,11 @@ struct GuestKeeper: Sendable {
     }
   }
 
+  /// Shows other processes the counters of the guest's devices.
+  func show(in statistics: StatisticsFile) {
+    statistics.add(devices, transport: "lguest", guest: isLabelled ? plan.name : "")
+  }
+
   var consoles: [ConsoleDevice] { devices.compactMap { $0.device as? ConsoleDevice } }
 
   /// Runs the guest until it has ended and what it had is given back.

@@ -453,7 +453,7 @@ struct BlockDurabilityTests {
       (BlockType.flush, 0),
     ])
     #expect(statuses == [0, 1, 1, 0, 0])
-    #expect(batch.disk.statistics[0].errors.load(ordering: .relaxed) == 2)
+    #expect(batch.disk.statistics[0].errors == 2)
     #expect(log.lines.count == 1)
     #expect(log.lines.first?.contains("write of 512 bytes at 2560") == true)
   }

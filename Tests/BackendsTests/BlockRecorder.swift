@@ -58,6 +58,8 @@ final class BlockRecorder: Sendable {
   }
 
   private let state: Mutex<State>
+  /// Keeps what has begun from ending, as storage that does not answer.
+  let hang = Hang()
 
   init(_ plan: Plan = Plan()) { state = Mutex(State(plan: plan)) }
 
@@ -108,6 +110,21 @@ final class BlockRecorder: Sendable {
   }
 }
 
+/// Whether something hangs.
+final class Hang: Sendable {
+  private let value = Atomic<Bool>(false)
+
+  var isSet: Bool { value.load(ordering: .relaxed) }
+  func set(_ on: Bool) { value.store(on, ordering: .relaxed) }
+
+  func wait() {
+    while isSet {
+      var nobody: InlineArray<1, PollEntry> = [.ignored]
+      _ = try? Poll.wait(&nobody, timeout: .milliseconds(1))
+    }
+  }
+}
+
 /// An image whose calls are recorded, one by one.
 struct RecordingFile: ~Copyable, BlockFile {
   let file: ImageFile
@@ -127,6 +144,7 @@ struct RecordingFile: ~Copyable, BlockFile {
   borrowing func read(_ window: borrowing SegmentWindow, at offset: Int) throws(Errno) -> Int {
     recorder.begin(.read(offset / 512))
     defer { recorder.end(.read(offset / 512)) }
+    recorder.hang.wait()
     return try readPiece(window, at: offset)
   }
 
@@ -227,8 +245,10 @@ struct ScriptedRing: ~Copyable, BlockRing {
   }
 
   mutating func enter(wait: Bool, timeout: Duration?) {
-    complete(atLeast: wait && ready.isEmpty ? 1 : 0)
-    look(wait && ready.isEmpty ? timeout ?? .seconds(60) : .zero)
+    let hangs = file.recorder.hang.isSet
+    if !hangs { complete(atLeast: wait && ready.isEmpty ? 1 : 0) }
+    let patience = hangs ? .milliseconds(1) : timeout ?? .seconds(60)
+    look(wait && ready.isEmpty ? patience : .zero)
   }
 
   /// Ends some of what is pending.

@@ -167,11 +167,11 @@ final class NetBed {
 
   // MARK: Counters
 
-  var errors: UInt64 { statistics.errors.load(ordering: .relaxed) }
-  var dropped: UInt64 { statistics.dropped.load(ordering: .relaxed) }
-  var chains: UInt64 { statistics.chains.load(ordering: .relaxed) }
-  var bytes: UInt64 { statistics.bytes.load(ordering: .relaxed) }
-  var calls: UInt64 { statistics.calls.load(ordering: .relaxed) }
+  var errors: UInt64 { statistics.errors }
+  var dropped: UInt64 { statistics.dropped }
+  var chains: UInt64 { statistics.chains }
+  var bytes: UInt64 { statistics.bytes }
+  var calls: UInt64 { statistics.calls }
 }
 
 /// Waits until something has come true. - Returns: whether it has.

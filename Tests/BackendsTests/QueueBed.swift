@@ -39,7 +39,7 @@ final class QueueBed {
   /// Guest addresses for buffers, which nothing else uses.
   var space: GuestSpace
   private var driver: Driver
-  private let kick: EventFD
+  let kick: EventFD
   private let call: EventFD
   private var queue: Virtqueue?
   private var running: RunningQueue?

@@ -61,12 +61,14 @@ private struct EchoBody: QueueBody, ~Copyable {
   mutating func run(_ queue: inout Virtqueue, _ port: inout QueuePort) throws(RingError) {
     while !port.isInterrupted {
       while !port.isInterrupted, try queue.pop(into: &chain) {
+        port.meter.take()
         let count = min(chain.readableBytes, chain.writableBytes)
         for offset in 0..<count {
           if let byte = chain.load(UInt8.self, at: offset) { chain.store(byte, at: offset) }
         }
+        port.meter.served(bytesToGuest: count)
+        port.meter.settle()
         queue.push(chain, written: UInt32(count))
-        port.statistics.countServed(chains: 1, bytes: count)
       }
       try port.sleep(&queue)
     }

@@ -355,12 +355,12 @@ import VirtioTesting
     try client.frontEnd.tell(.resetDevice)
     client.ring.kick.signal()
     #expect(try client.frontEnd.askNumber(.getQueueCount) == 2)
-    #expect(device.statistics[0].chains.load(ordering: .relaxed) == 0)
+    #expect(device.statistics[0].chains == 0)
     // Said again but for its being enabled: still nobody.
     try client.frontEnd.tell(
       .setVringKick, FrontEnd.bytes(0), descriptors: [client.ring.kick.descriptor.raw])
     #expect(try client.frontEnd.askNumber(.getQueueCount) == 2)
-    #expect(device.statistics[0].chains.load(ordering: .relaxed) == 0)
+    #expect(device.statistics[0].chains == 0)
   }
 
   @Test("a driver that breaks its ring again and again fills no log")

@@ -66,7 +66,7 @@ public final class BlockDevice: Device {
     queueSizes = Array(
       repeating: options.isLegacy ? Self.legacyQueueSize : Self.queueSize,
       count: options.queueCount)
-    statistics = (0..<options.queueCount).map { _ in QueueStatistics() }
+    statistics = (0..<options.queueCount).map { _ in QueueStatistics("requests") }
   }
 
   private static func features(_ options: BlockOptions) -> Features {

@@ -43,6 +43,15 @@ struct BlockRequest: Sendable {
   /// How many bytes of data.
   var byteCount = 0
 
+  /// Data that the device takes.
+  var bytesFromGuest: Int {
+    @inline(__always) get { kind == .write ? byteCount : 0 }
+  }
+  /// Data that the device gives.
+  var bytesToGuest: Int {
+    @inline(__always) get { kind == .write ? 0 : byteCount }
+  }
+
   /// Of the header, in bytes.
   static let headerByteCount = 16
   /// In bytes; the unit of the protocol, whatever the block size.

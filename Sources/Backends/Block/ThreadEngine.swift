@@ -27,10 +27,11 @@ struct ThreadEngine<File: BlockFile & ~Copyable>: ~Copyable, QueueBody {
 
   mutating func run(_ queue: inout Virtqueue, _ port: inout QueuePort) throws(RingError) {
     while !port.isInterrupted {
-      var lastCall = MonotonicClock.nanoseconds
+      var lastCall = port.meter.now
       while !port.isInterrupted, try queue.pop(into: &chain) {
-        serve(&queue, port.statistics)
-        let now = MonotonicClock.nanoseconds
+        port.meter.take()
+        serve(&queue, &port)
+        let now = port.meter.now
         if now &- lastCall > Self.callDelay {
           port.call(&queue)
           lastCall = now
@@ -40,12 +41,18 @@ struct ThreadEngine<File: BlockFile & ~Copyable>: ~Copyable, QueueBody {
     }
   }
 
-  private mutating func serve(_ queue: inout Virtqueue, _ statistics: QueueStatistics) {
+  private mutating func serve(_ queue: inout Virtqueue, _ port: inout QueuePort) {
     let request = BlockRequest(chain, state)
     let status = execute(request)
-    if status != .ok { statistics.countError() }
-    statistics.countServed(chains: 1, bytes: status == .ok ? request.byteCount : 0)
     let written = request.answer(status, chain)
+    if status == .ok {
+      port.meter.served(
+        bytesFromGuest: request.bytesFromGuest, bytesToGuest: request.bytesToGuest)
+    } else {
+      port.meter.countError()
+      port.meter.served()
+    }
+    port.meter.settle()
     queue.push(chain, written: written)
   }
 

@@ -69,13 +69,8 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
 
   private var luck = CacheLuck()
 
-  /// Of this turn of the loop.
-  private var turn = Turn()
-  private struct Turn {
-    var served = 0
-    var bytes = 0
-    var errors = 0
-  }
+  /// What this turn of the loop has finished and not shown to the driver.
+  private var served = 0
 
   /// The most requests in flight on a queue, whatever its size.
   static var depthLimit: Int { 256 }
@@ -121,17 +116,17 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
       var hasMore = false
       if fault == nil, !port.isInterrupted {
         do throws(RingError) {
-          hasMore = try takeChains(&queue, port)
+          hasMore = try takeChains(&queue, &port)
         } catch {
           fault = error
         }
       }
-      synchronize(&queue)
-      giveBack(&queue, port)
+      synchronize(&queue, &port)
+      giveBack(&queue, &port)
       let isEnding = fault != nil || port.isInterrupted
       if isEnding, inFlight == 0 { break }
       if hasMore {
-        if inFlight > 0 { ring.enter(wait: false, timeout: nil) }
+        if inFlight > 0 { enter(&port, wait: false, timeout: nil) }
         continue
       }
       do throws(RingError) {
@@ -148,7 +143,7 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
   private mutating func sleep(
     _ queue: inout Virtqueue, _ port: inout QueuePort, takesMore: Bool
   ) throws(RingError) {
-    guard takesMore else { return ring.enter(wait: true, timeout: nil) }
+    guard takesMore else { return enter(&port, wait: true, timeout: nil) }
     let hearsKicks = port.kickDescriptor >= 0 && !isKickUnusable
     if hearsKicks, !watchesKick {
       ring.watch(port.kickDescriptor, tag: kickTag)
@@ -156,9 +151,15 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
     }
     // Chains that came before kicks were on: no kick will come for them.
     if try !queue.enableKicks() {
-      ring.enter(wait: true, timeout: hearsKicks ? nil : Self.pollInterval)
+      enter(&port, wait: true, timeout: hearsKicks ? nil : Self.pollInterval)
     }
     queue.disableKicks()
+  }
+
+  /// Enters the ring, which takes its time.
+  private mutating func enter(_ port: inout QueuePort, wait: Bool, timeout: Duration?) {
+    ring.enter(wait: wait, timeout: timeout)
+    port.meter.hasWaited()
   }
 
   private mutating func watchInterrupt(_ port: borrowing QueuePort) {
@@ -172,7 +173,7 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
     while watchesKick || watchesInterrupt {
       if watchesKick { ring.unwatch(tag: kickTag, ignoredTag: ignoredTag) }
       if watchesInterrupt { ring.unwatch(tag: interruptTag, ignoredTag: ignoredTag) }
-      ring.enter(wait: true, timeout: nil)
+      enter(&port, wait: true, timeout: nil)
       while let completion = ring.next() { noteWatch(completion, &port) }
     }
   }
@@ -196,22 +197,23 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
 
   /// Takes what is available. - Returns: whether there may be more for which there is a slot.
   private mutating func takeChains(
-    _ queue: inout Virtqueue, _ port: borrowing QueuePort
+    _ queue: inout Virtqueue, _ port: inout QueuePort
   ) throws(RingError) -> Bool {
     for _ in 0..<Self.turnLimit {
       guard barrier == nil, let slot = free.front else { return false }
       guard try queue.pop(into: &chains, at: slot) else { return false }
       _ = free.takeFirst(&slots)
       inFlight &+= 1
+      port.meter.take(slot)
       let request = BlockRequest(chains[slot], state)
       slots[slot].request = request
       if request.isBarrier, request.kind != .refused {
         slots[slot].stage = .barrier
         barrier = slot
       } else {
-        perform(slot, &queue)
+        perform(slot, &queue, &port)
       }
-      if turn.served >= Self.callBatch { giveBack(&queue, port) }
+      if served >= Self.callBatch { giveBack(&queue, &port) }
     }
     return true
   }
@@ -219,24 +221,28 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
   private mutating func takeCompletions(_ queue: inout Virtqueue, _ port: inout QueuePort) {
     while let completion = ring.next() {
       if completion.tag < slots.count {
-        noteTransfer(completion.tag, completion.result, &queue)
+        noteTransfer(completion.tag, completion.result, &queue, &port)
       } else if completion.tag == syncTag {
-        noteSync(completion.result, &queue)
+        noteSync(completion.result, &queue, &port)
       } else {
         noteWatch(completion, &port)
       }
     }
   }
 
-  private mutating func finish(_ slot: Int, _ status: BlockStatus, _ queue: inout Virtqueue) {
+  private mutating func finish(
+    _ slot: Int, _ status: BlockStatus, _ queue: inout Virtqueue, _ port: inout QueuePort
+  ) {
     let request = slots[slot].request
     let written = request.answer(status, chains[slot])
     queue.stage(chains[slot], written: written)
-    turn.served &+= 1
+    served &+= 1
     if status == .ok {
-      turn.bytes &+= request.byteCount
+      port.meter.served(
+        slot, bytesFromGuest: request.bytesFromGuest, bytesToGuest: request.bytesToGuest)
     } else {
-      turn.errors &+= 1
+      port.meter.countError()
+      port.meter.served(slot)
     }
     if barrier == slot { barrier = nil }
     inFlight &-= 1
@@ -244,44 +250,43 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
   }
 
   /// Shows the driver what this turn has finished, and calls it.
-  private mutating func giveBack(_ queue: inout Virtqueue, _ port: borrowing QueuePort) {
-    guard turn.served > 0 else { return }
-    port.statistics.countServed(chains: turn.served, bytes: turn.bytes)
-    for _ in 0..<turn.errors { port.statistics.countError() }
+  private mutating func giveBack(_ queue: inout Virtqueue, _ port: inout QueuePort) {
+    guard served > 0 else { return }
+    port.meter.settle()
     queue.publish()
     port.call(&queue)
-    turn = Turn()
+    served = 0
   }
 
   // MARK: Transfers
 
-  private mutating func perform(_ slot: Int, _ queue: inout Virtqueue) {
+  private mutating func perform(_ slot: Int, _ queue: inout Virtqueue, _ port: inout QueuePort) {
     let request = slots[slot].request
     switch request.kind {
     case .read, .write:
       Self.select(slot, request, chains, &slots)
       slots[slot].stage = .transfer
-      transfer(slot, &queue)
+      transfer(slot, &queue, &port)
     case .flush:
       awaitSync(slot, .durable)
     case .identify:
       request.identify(chains[slot], state)
-      finish(slot, .ok, &queue)
+      finish(slot, .ok, &queue, &port)
     case .refused:
-      finish(slot, request.refusal, &queue)
+      finish(slot, request.refusal, &queue, &port)
     }
   }
 
   /// Transfers what is left of a slot's data.
   @inline(__always)
-  private mutating func transfer(_ slot: Int, _ queue: inout Virtqueue) {
+  private mutating func transfer(_ slot: Int, _ queue: inout Virtqueue, _ port: inout QueuePort) {
     let request = slots[slot].request
     let left = slots[slot].window.byteCount
-    guard left > 0 else { return noteTransferred(slot, &queue) }
+    guard left > 0 else { return noteTransferred(slot, &queue, &port) }
     let offset = request.offset &+ request.byteCount &- left
-    if request.kind == .read, readCached(slot, offset) { return transfer(slot, &queue) }
+    if request.kind == .read, readCached(slot, offset) { return transfer(slot, &queue, &port) }
     guard file.isStraight(slots[slot].window, at: offset) else {
-      return transferHere(slot, &queue)
+      return transferHere(slot, &queue, &port)
     }
     Self.prepare(slot, request.kind, offset, slots, &ring)
   }
@@ -321,45 +326,53 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
 
   /// Transfers what is left without the ring: what a ring cannot do, or would not.
   @inline(never)
-  private mutating func transferHere(_ slot: Int, _ queue: inout Virtqueue) {
+  private mutating func transferHere(_ slot: Int, _ queue: inout Virtqueue, _ port: inout QueuePort)
+  {
     let request = slots[slot].request
     let offset = request.offset &+ request.byteCount &- slots[slot].window.byteCount
     do throws(Errno) {
       try file.transfer(request.kind, &slots[slot].window, at: offset)
     } catch {
-      return fail(slot, error, &queue)
+      return fail(slot, error, &queue, &port)
     }
-    noteTransferred(slot, &queue)
+    port.meter.hasWaited()
+    noteTransferred(slot, &queue, &port)
   }
 
   @inline(__always)
-  private mutating func noteTransfer(_ slot: Int, _ result: Int32, _ queue: inout Virtqueue) {
+  private mutating func noteTransfer(
+    _ slot: Int, _ result: Int32, _ queue: inout Virtqueue, _ port: inout QueuePort
+  ) {
     if result > 0 {
       slots[slot].window.advance(by: Int(result))
-      transfer(slot, &queue)
+      transfer(slot, &queue, &port)
     } else {
       switch Errno(rawValue: -result) {
       // The last: direct I/O with less alignment than the device wants.
-      case .again, .interrupted, .invalidArgument: transferHere(slot, &queue)
+      case .again, .interrupted, .invalidArgument: transferHere(slot, &queue, &port)
       // The file ends before it should.
-      case Errno(rawValue: 0): fail(slot, .io, &queue)
-      case let error: fail(slot, error, &queue)
+      case Errno(rawValue: 0): fail(slot, .io, &queue, &port)
+      case let error: fail(slot, error, &queue, &port)
       }
     }
   }
 
-  private mutating func fail(_ slot: Int, _ error: Errno, _ queue: inout Virtqueue) {
+  private mutating func fail(
+    _ slot: Int, _ error: Errno, _ queue: inout Virtqueue, _ port: inout QueuePort
+  ) {
     state.note(error, slots[slot].request)
-    finish(slot, .ioError, &queue)
+    finish(slot, .ioError, &queue, &port)
   }
 
   @inline(__always)
-  private mutating func noteTransferred(_ slot: Int, _ queue: inout Virtqueue) {
+  private mutating func noteTransferred(
+    _ slot: Int, _ queue: inout Virtqueue, _ port: inout QueuePort
+  ) {
     let request = slots[slot].request
     if request.isBarrier || (request.kind == .write && state.isWriteThrough) {
       awaitSync(slot, .durable)
     } else {
-      finish(slot, .ok, &queue)
+      finish(slot, .ok, &queue, &port)
     }
   }
 
@@ -371,7 +384,7 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
   }
 
   /// Starts a sync if one is wanted and none is under way.
-  private mutating func synchronize(_ queue: inout Virtqueue) {
+  private mutating func synchronize(_ queue: inout Virtqueue, _ port: inout QueuePort) {
     while !isSyncing {
       if let barrier, inFlight == 1, slots[barrier].stage == .barrier {
         waiting.append(barrier, &slots)
@@ -381,7 +394,7 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
       waiting = SlotList()
       if state.isReadOnly || state.hasSyncFailed {
         // Nothing to do, or nothing to be promised. What comes out of it may want the next one.
-        endSync(&queue)
+        endSync(&queue, &port)
       } else {
         isSyncing = true
         ring.sync(tag: syncTag)
@@ -389,14 +402,15 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
     }
   }
 
-  private mutating func noteSync(_ result: Int32, _ queue: inout Virtqueue) {
+  private mutating func noteSync(_ result: Int32, _ queue: inout Virtqueue, _ port: inout QueuePort)
+  {
     isSyncing = false
     if result == -Errno.again.rawValue {
       syncHere()
     } else if result < 0 {
       state.noteSyncFailure(Errno(rawValue: -result))
     }
-    endSync(&queue)
+    endSync(&queue, &port)
   }
 
   /// Makes durable without the ring, which has not taken the sync.
@@ -410,15 +424,15 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
 
   /// Goes on with the slots that the sync has served. What they are depends on the state: after a
   /// failure, no sync is to be trusted, this one included.
-  private mutating func endSync(_ queue: inout Virtqueue) {
+  private mutating func endSync(_ queue: inout Virtqueue, _ port: inout QueuePort) {
     let isDurable = !state.hasSyncFailed
     while let slot = syncing.takeFirst(&slots) {
       if !isDurable {
-        finish(slot, .ioError, &queue)
+        finish(slot, .ioError, &queue, &port)
       } else if slots[slot].stage == .barrier, slots[slot].request.kind != .flush {
-        perform(slot, &queue)
+        perform(slot, &queue, &port)
       } else {
-        finish(slot, .ok, &queue)
+        finish(slot, .ok, &queue, &port)
       }
     }
   }

@@ -23,7 +23,7 @@ public final class ConsoleDevice: Device {
   /// receiveq and transmitq of port 0.
   public let queueSizes: [UInt16] = [256, 256]
   /// The counters of the receive queue and the transmit queue.
-  public let statistics = [QueueStatistics(), QueueStatistics()]
+  public let statistics = [QueueStatistics("rx"), QueueStatistics("tx")]
   /// What was lost on the way.
   public let losses = ConsoleLosses()
   /// Where the host's end is to be found: the path of the pseudo-terminal, the socket or the file; nil

@@ -23,6 +23,7 @@ struct ConsoleInputQueue: QueueBody, ~Copyable {
     while !port.isInterrupted {
       while !port.isInterrupted, try queue.pop(into: &chain) {
         if let count = fill(&queue, &port) {
+          port.meter.settle()
           queue.push(chain, written: UInt32(count))
           port.call(&queue)
         } else {
@@ -39,25 +40,30 @@ struct ConsoleInputQueue: QueueBody, ~Copyable {
   private mutating func fill(_ queue: inout Virtqueue, _ port: inout QueuePort) -> Int? {
     window.select(.writable, of: chain)
     guard window.byteCount > 0 else {
-      port.statistics.countError()
+      port.meter.countError()
       trouble.report("\(name): the driver gave a buffer for input that cannot be written")
+      port.meter.returned(chains: 1)
       return 0
     }
     while !port.isInterrupted {
       do throws(Errno) {
+        // There may be data from here on.
+        _ = port.meter.now
         let count = try window.read(from: pipe)
         guard count > 0 else {
           // The console was shut down: nothing will come any more.
           _ = port.sleepInRequest(&queue, for: .none)
           continue
         }
-        port.statistics.countServed(chains: 1, bytes: count)
+        port.meter.take()
+        port.meter.served(bytesToGuest: count)
         return count
       } catch .again {
         _ = port.sleepInRequest(&queue, for: WakeSource(pipe.raw, .readable))
       } catch {
-        port.statistics.countError()
+        port.meter.countError()
         trouble.report("\(name): cannot give input: \(error)")
+        port.meter.returned(chains: 1)
         return 0
       }
     }

@@ -38,9 +38,12 @@ struct ConsoleOutputQueue: QueueBody, ~Copyable {
   mutating func run(_ queue: inout Virtqueue, _ port: inout QueuePort) throws(RingError) {
     while !port.isInterrupted {
       while !port.isInterrupted, try queue.pop(into: &chain) {
+        port.meter.take()
         if send(&queue, &port) {
+          port.meter.settle()
           queue.push(chain, written: 0)
         } else {
+          port.meter.giveUp()
           queue.unpop(chain)
         }
       }
@@ -51,7 +54,7 @@ struct ConsoleOutputQueue: QueueBody, ~Copyable {
   /// Sends the chain's bytes. - Returns: false where the queue is wanted back before that is done.
   private mutating func send(_ queue: inout Virtqueue, _ port: inout QueuePort) -> Bool {
     if chain.writableCount > 0 {
-      port.statistics.countError()
+      port.meter.countError()
       trouble.report("\(name): the driver gave a writable buffer for output")
     }
     window.select(
@@ -65,7 +68,7 @@ struct ConsoleOutputQueue: QueueBody, ~Copyable {
         // The console was shut down: there is nobody to tell.
         break
       } catch {
-        port.statistics.countError()
+        port.meter.countError()
         trouble.report("\(name): cannot take output: \(error)")
         break
       }
@@ -74,7 +77,7 @@ struct ConsoleOutputQueue: QueueBody, ~Copyable {
         return false
       }
     }
-    port.statistics.countServed(chains: 1, bytes: chain.readableBytes &- window.byteCount)
+    port.meter.served(bytesFromGuest: chain.readableBytes &- window.byteCount)
     return true
   }
 }

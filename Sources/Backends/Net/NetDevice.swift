@@ -30,7 +30,7 @@ public final class NetDevice: Device {
   /// Signalled when the link goes up or down.
   public let configurationChange = ChangeSignal()
   /// The counters of each queue.
-  public let statistics = [QueueStatistics(), QueueStatistics()]
+  public let statistics = [QueueStatistics("rx"), QueueStatistics("tx")]
 
   let tap: TapBackend
   private let link: NetLink

@@ -58,6 +58,8 @@ struct NetReceiver: QueueBody, ~Copyable {
       }
       let total: Int
       do throws(Errno) {
+        // There may be a frame from here on.
+        _ = port.meter.now
         total = try window.read(from: tap)
       } catch {
         waitForFrame(after: error, &queue, &port)
@@ -104,9 +106,10 @@ struct NetReceiver: QueueBody, ~Copyable {
   private mutating func rejectShort(_ queue: inout Virtqueue, _ port: inout QueuePort) {
     while held.count > 0, held[0].writableBytes < format.headerSize {
       held.stageOldest(in: &queue, written: 0)
+      port.meter.countError()
+      port.meter.returned(chains: 1)
+      port.meter.settle()
       queue.publish()
-      port.statistics.countError()
-      port.statistics.countServed(chains: 1, bytes: 0)
       trouble.report("\(name): the driver gave a receive buffer without room for the header")
     }
   }
@@ -138,7 +141,7 @@ struct NetReceiver: QueueBody, ~Copyable {
   ) throws(RingError) {
     let headerSize = format.headerSize
     guard total > 0 else { return ended(&queue, &port) }
-    guard link.isWanted else { return port.statistics.countDropped() }
+    guard link.isWanted else { return port.meter.countDropped() }
     do throws(FrameFault) {
       let header = window.netHeader
       var checked = try header.checked(
@@ -148,13 +151,15 @@ struct NetReceiver: QueueBody, ~Copyable {
       }
       window.netHeader = checked
     } catch {
-      port.statistics.countDropped()
+      port.meter.countDropped()
       return
     }
     forecast.saw(total)
+    port.meter.take()
     if total > held.byteCount {
       guard try awaitRoom(for: total, &queue, &port) else {
-        port.statistics.countDropped()
+        port.meter.giveUp()
+        port.meter.countDropped()
         return
       }
     }
@@ -223,8 +228,9 @@ struct NetReceiver: QueueBody, ~Copyable {
       held.stageOldest(in: &queue, written: written)
       left &-= written
     }
+    port.meter.served(chains: bufferCount, bytesToGuest: total &- format.headerSize)
+    port.meter.settle()
     queue.publish()
-    port.statistics.countServed(chains: bufferCount, bytes: total &- format.headerSize)
     rejectShort(&queue, &port)
   }
 
@@ -232,7 +238,7 @@ struct NetReceiver: QueueBody, ~Copyable {
   private func ended(_ queue: inout Virtqueue, _ port: inout QueuePort) {
     do throws(Errno) {
       guard try Poll.wait(for: [], on: tap, timeout: .zero).contains(.hangup) else {
-        return port.statistics.countDropped()
+        return port.meter.countDropped()
       }
     } catch {
       // Without an answer the end is the safe guess: it cannot spin.

@@ -37,10 +37,13 @@ struct NetTransmitter: QueueBody, ~Copyable {
   mutating func run(_ queue: inout Virtqueue, _ port: inout QueuePort) throws(RingError) {
     while !port.isInterrupted {
       while !port.isInterrupted, try queue.pop(into: &chain) {
+        port.meter.take()
         guard transmit(&queue, &port) else {
+          port.meter.giveUp()
           queue.unpop(chain)
           break
         }
+        port.meter.settle()
         queue.push(chain, written: 0)
       }
       try port.sleep(&queue)
@@ -62,13 +65,13 @@ struct NetTransmitter: QueueBody, ~Copyable {
         throw .tooManyPieces
       }
     } catch {
-      port.statistics.countError()
-      port.statistics.countServed(chains: 1, bytes: 0)
+      port.meter.countError()
+      port.meter.served()
       trouble.report("\(name): dropped what the driver sent: \(error)")
       return true
     }
     guard link.isWanted else {
-      drop(port)
+      drop(&port)
       return true
     }
     return send(frameBytes, &queue, &port)
@@ -79,20 +82,20 @@ struct NetTransmitter: QueueBody, ~Copyable {
     _ frameBytes: Int, _ queue: inout Virtqueue, _ port: inout QueuePort
   ) -> Bool {
     do throws(Errno) {
-      try write(frameBytes, port)
+      try write(frameBytes, &port)
       return true
     } catch {
       guard error != .again || isStuck else { return wait(frameBytes, &queue, &port) }
-      failed(error, port)
+      failed(error, &port)
       return true
     }
   }
 
   @inline(__always)
-  private mutating func write(_ frameBytes: Int, _ port: borrowing QueuePort) throws(Errno) {
+  private mutating func write(_ frameBytes: Int, _ port: inout QueuePort) throws(Errno) {
     _ = try window.write(to: tap)
     isStuck = false
-    port.statistics.countServed(chains: 1, bytes: frameBytes)
+    port.meter.served(bytesFromGuest: frameBytes)
   }
 
   /// Waits until the tap takes the frame. - Returns: false where the queue was wanted back first.
@@ -110,19 +113,19 @@ struct NetTransmitter: QueueBody, ~Copyable {
         if wake.contains(.interrupted) { return false }
       }
       do throws(Errno) {
-        try write(frameBytes, port)
+        try write(frameBytes, &port)
         return true
       } catch {
         guard error != .again || isStuck else { continue }
-        failed(error, port)
+        failed(error, &port)
         return true
       }
     }
   }
 
   /// The host does not take the frame.
-  private func failed(_ error: Errno, _ port: borrowing QueuePort) {
-    drop(port)
+  private func failed(_ error: Errno, _ port: inout QueuePort) {
+    drop(&port)
     // An interface that is merely down says EIO, and its link is down already.
     if error != .again, error != .io {
       trouble.report("\(name): the host's interface does not take a frame: \(error)")
@@ -130,8 +133,8 @@ struct NetTransmitter: QueueBody, ~Copyable {
     if TapBackend.isGone(error) { link.lose() }
   }
 
-  private func drop(_ port: borrowing QueuePort) {
-    port.statistics.countDropped()
-    port.statistics.countServed(chains: 1, bytes: 0)
+  private func drop(_ port: inout QueuePort) {
+    port.meter.countDropped()
+    port.meter.served()
   }
 }

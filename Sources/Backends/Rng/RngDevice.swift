@@ -16,7 +16,7 @@ public final class RngDevice: Device {
   /// Nothing ever changes.
   public let configurationChange = ChangeSignal()
   /// The counters of each queue.
-  public let statistics = [QueueStatistics()]
+  public let statistics = [QueueStatistics("requests")]
 
   private let options: RngOptions
   private let source: EntropySource

@@ -38,20 +38,28 @@ struct RngQueue: QueueBody, ~Copyable {
   mutating func run(_ queue: inout Virtqueue, _ port: inout QueuePort) throws(RingError) {
     while !port.isInterrupted {
       while !port.isInterrupted, try queue.pop(into: &chain) {
+        port.meter.take()
         switch fill(&queue, &port) {
         case .filled(let written):
-          port.statistics.countServed(chains: 1, bytes: written)
-          queue.push(chain, written: UInt32(written))
+          giveBack(written, &queue, &port)
         case .failed(let written):
-          port.statistics.countError()
-          port.statistics.countServed(chains: 1, bytes: written)
-          queue.push(chain, written: UInt32(written))
+          port.meter.countError()
+          giveBack(written, &queue, &port)
         case .interrupted:
+          port.meter.giveUp()
           queue.unpop(chain)
         }
       }
       try port.sleep(&queue)
     }
+  }
+
+  private func giveBack(
+    _ written: Int, _ queue: inout Virtqueue, _ port: inout QueuePort
+  ) {
+    port.meter.served(bytesToGuest: written)
+    port.meter.settle()
+    queue.push(chain, written: UInt32(written))
   }
 
   private enum Outcome {

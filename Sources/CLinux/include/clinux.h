@@ -52,6 +52,7 @@ extern const int clinux_F_SEAL_SEAL;
 extern const int clinux_F_SEAL_SHRINK;
 extern const int clinux_F_SEAL_GROW;
 extern const int clinux_F_SEAL_WRITE;
+extern const int clinux_F_SEAL_FUTURE_WRITE;
 
 /* preadv2(2) with RWF_NOWAIT. Not a cancellation point, as preadv2 of the C library is. */
 long clinux_preadv2_nowait(int fd, const void *vectors, int count, long offset);
