@@ -21,9 +21,13 @@ let strict: [SwiftSetting] = [
 let fuzzers: [Target] =
   Context.environment["LGDEV_FUZZ"] == nil
   ? []
-  : ["FuzzRingSplit", "FuzzRingPacked"].map { name in
+  : [
+    ("FuzzRingSplit", "RingHarness"), ("FuzzRingPacked", "RingHarness"),
+    ("FuzzDiskLayout", "DiskHarness"),
+  ].map { name, harness in
     .executableTarget(
-      name: name, dependencies: ["RingHarness"], path: "Fuzz/\(name)", swiftSettings: strict)
+      name: name, dependencies: [.target(name: harness)], path: "Fuzz/\(name)",
+      swiftSettings: strict)
   }
 
 let package = Package(
@@ -124,8 +128,13 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
+    // Images in memory and what must hold of every layout, fed by tests and a fuzzer.
+    .target(
+      name: "DiskHarness", dependencies: ["DiskLayout"], path: "Fuzz/DiskHarness",
+      swiftSettings: strict),
     .testTarget(
-      name: "DiskLayoutTests", dependencies: ["DiskLayout"], swiftSettings: strict),
+      name: "DiskLayoutTests", dependencies: ["DiskLayout", "DiskHarness", "Linux"],
+      swiftSettings: strict),
     .testTarget(
       name: "LgdevTests",
       dependencies: [

@@ -28,6 +28,9 @@ if [ "$1" = test ]; then
   # Scripts; a call count per chain; image locks beside QEMU's, and its storage daemon to compare with;
   # namespaces for tests that need a network or a file system of their own.
   packages="$packages python3 valgrind qemu-system-x86 qemu-utils util-linux"
+  # Partition tables and file systems of every kind.
+  packages="$packages fdisk gdisk e2fsprogs dosfstools xfsprogs btrfs-progs squashfs-tools ntfs-3g
+exfatprogs f2fs-tools cryptsetup-bin xorriso"
 fi
 # shellcheck disable=SC2086 # one word per package is meant
 Scripts/install-packages.sh $packages

@@ -70,10 +70,34 @@ public struct DiskLayout: Equatable, Sendable {
   ///   - reader: the image.
   ///   - sectorSize: the logical sector size that the guest sees, 512 or 4096, where it is known: an MBR
   ///     does not tell its own. A GPT is found with either all the same. Other values count as unknown.
-  public static func read<Reader: ImageReader & ~Copyable>(
-    from reader: borrowing Reader, sectorSize: Int? = nil
-  ) -> DiskLayout {
-    DiskLayout(byteCount: reader.byteCount)
+  public static func read(from reader: some ImageReader, sectorSize: Int? = nil) -> DiskLayout {
+    let image = BoundedImage(reader)
+    if image.byteCount < 512 {
+      image.warn("the image is smaller than a sector")
+    } else if image.byteCount % 512 != 0 {
+      image.warn("the image ends in a part of a sector")
+    }
+    let wholeDisk = DiskFileSystem.find(in: image, at: 0, byteCount: image.byteCount)
+    var scan = TableScan(image, sectorSize: sectorSize, wholeDisk: wholeDisk)
+    scan.run()
+    var layout = scan.layout
+    for index in layout.partitions.indices where !layout.partitions[index].isExtended {
+      let partition = layout.partitions[index]
+      layout.partitions[index].fileSystem = DiskFileSystem.find(
+        in: image, at: partition.start, byteCount: partition.byteCount)
+    }
+    if let wholeDisk {
+      // A hybrid ISO image is both. Anything else was there before the partitions were.
+      if layout.partitions.isEmpty || wholeDisk.kind == .iso9660 {
+        layout.fileSystem = wholeDisk
+      } else {
+        image.warn(
+          "the whole disk looks like \(wholeDisk.kind.rawValue) too, perhaps left over: "
+            + "its partitions are used")
+      }
+    }
+    layout.warnings = image.warnings
+    return layout
   }
 
   init(byteCount: UInt64) { self.byteCount = byteCount }

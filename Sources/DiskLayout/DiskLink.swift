@@ -9,6 +9,12 @@ public struct DiskLink: Equatable, Sendable {
 
   /// The name of the file that it leads to: `part1`, or `disk` for a file system on the whole disk.
   public let target: String
+
+  /// A link.
+  public init(name: String, target: String) {
+    self.name = name
+    self.target = target
+  }
 }
 
 extension DiskLayout {

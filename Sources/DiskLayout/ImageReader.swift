@@ -6,7 +6,7 @@
 ///
 /// A layout is read with requests of at most 64 KiB that lie inside the image as it was when reading
 /// began; what is in the image decides nothing else about them.
-public protocol ImageReader: ~Copyable {
+public protocol ImageReader {
   /// The image's size in bytes. It is asked for once, when reading begins.
   var byteCount: UInt64 { get }
 
