@@ -31,8 +31,8 @@ uint64_t block_sectors(void)
 	return sectors;
 }
 
-bool block_submit(struct block_request *request, uint32_t type, uint64_t sector, void *data,
-		  uint32_t bytes)
+bool block_add(struct block_request *request, uint32_t type, uint64_t sector, void *data,
+	       uint32_t bytes)
 {
 	struct buffer buffers[] = {
 		{ &request->header, sizeof(request->header), false },
@@ -47,9 +47,20 @@ bool block_submit(struct block_request *request, uint32_t type, uint64_t sector,
 	request->done = false;
 	if (!bytes)
 		buffers[1] = buffers[2];
-	if (!virtqueue_add(&queue, buffers, bytes ? 3 : 2, request))
-		return false;
+	return virtqueue_add(&queue, buffers, bytes ? 3 : 2, request);
+}
+
+void block_kick(void)
+{
 	virtqueue_kick(&queue);
+}
+
+bool block_submit(struct block_request *request, uint32_t type, uint64_t sector, void *data,
+		  uint32_t bytes)
+{
+	if (!block_add(request, type, sector, data, bytes))
+		return false;
+	block_kick();
 	return true;
 }
 

@@ -28,7 +28,12 @@ struct block_request {
 
 bool block_init(void);
 uint64_t block_sectors(void);
-/* Submits without waiting; false when the ring is full. `data` may cross pages. */
+/* Puts a request into the ring; false when that is full. `data` may cross pages. */
+bool block_add(struct block_request *request, uint32_t type, uint64_t sector, void *data,
+	       uint32_t bytes);
+/* Tells the device of what was added. */
+void block_kick(void);
+/* Both, without waiting. */
 bool block_submit(struct block_request *request, uint32_t type, uint64_t sector, void *data,
 		  uint32_t bytes);
 /* Waits until the request is done; false after too long. */

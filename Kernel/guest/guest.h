@@ -109,5 +109,6 @@ void adversary(const char *which);
 void adversary_early(const char *which);
 void speed(void);
 void kicks(uint32_t count);
+void barriers(uint32_t rounds);
 
 #endif
