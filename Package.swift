@@ -40,6 +40,7 @@ let package = Package(
     .library(name: "DiskLayout", targets: ["DiskLayout"]),
     .library(name: "VhostUserTransport", targets: ["VhostUserTransport"]),
     .library(name: "VhostUserTesting", targets: ["VhostUserTesting"]),
+    .library(name: "FuseExport", targets: ["FuseExport"]),
     .executable(name: "lgdev", targets: ["lgdev"]),
   ],
   dependencies: [
@@ -52,6 +53,8 @@ let package = Package(
     .target(
       name: "CLinux",
       cSettings: [.define("_GNU_SOURCE"), .enableWarning("all"), .treatAllWarnings(as: .error)]),
+    .systemLibrary(
+      name: "CLibfuse", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
     .systemLibrary(
       name: "CLiburing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
     .systemLibrary(name: "CLibyaml", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
@@ -81,6 +84,10 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
+      name: "FuseExport",
+      dependencies: ["Backends", "DiskLayout", "Linux", "CLinux", "CLibfuse"],
+      swiftSettings: strict),
+    .target(
       name: "VhostUserTesting",
       dependencies: ["VirtioRing", "VirtioTesting", "VhostUserTransport", "Linux"],
       swiftSettings: strict),
@@ -89,7 +96,8 @@ let package = Package(
     .executableTarget(
       name: "lgdev",
       dependencies: [
-        "LguestTransport", "VhostUserTransport", "Backends", "VirtioRing", "Linux", "CLibyaml",
+        "LguestTransport", "VhostUserTransport", "FuseExport", "Backends", "VirtioRing", "Linux",
+        "CLibyaml",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

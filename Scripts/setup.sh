@@ -22,8 +22,8 @@ command -v swift >/dev/null || no_swift "there is no Swift toolchain"
 # libraries, it finds its C libraries beside gcc's, and it fetches sources with git.
 packages="binutils ca-certificates g++ git libc6-dev libcurl4 libedit2 libncurses6 libsqlite3-0
 libxml2 tzdata"
-# io_uring; files of settings.
-packages="$packages liburing-dev libyaml-dev pkg-config"
+# io_uring; files of settings; disks as files.
+packages="$packages liburing-dev libyaml-dev libfuse3-dev pkg-config"
 if [ "$1" = test ]; then
   # Scripts; a call count per chain; image locks beside QEMU's, and its storage daemon to compare with;
   # namespaces for tests that need a network or a file system of their own.

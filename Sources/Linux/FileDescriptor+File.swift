@@ -128,3 +128,19 @@ extension FileDescriptor {
     _ = try systemCall(retryOnInterrupt: true) { clinux_blkzeroout(raw, offset, count) }
   }
 }
+
+extension FileDescriptor.Allocation {
+  /// What a mode of fallocate(2) means.
+  ///
+  /// - Throws: `.notSupported` for those that move data about.
+  public init(mode: Int32) throws(Errno) {
+    let keep = clinux_FALLOC_FL_KEEP_SIZE
+    switch mode {
+    case 0: self = .extend
+    case keep: self = .reserve
+    case clinux_FALLOC_FL_PUNCH_HOLE | keep: self = .punchHole
+    case clinux_FALLOC_FL_ZERO_RANGE, clinux_FALLOC_FL_ZERO_RANGE | keep: self = .zero
+    default: throw .notSupported
+    }
+  }
+}

@@ -4,6 +4,27 @@
 
 import Glibc
 
+/// A moment as files have it.
+public struct FileTime: Sendable, Equatable {
+  /// Since 1970.
+  public let seconds: Int
+  /// 0 to 999 999 999.
+  public let nanoseconds: Int
+
+  /// This moment.
+  public static var now: FileTime {
+    var time = timespec()
+    // SAFETY: the call fills a local. It cannot fail: the clock exists and the pointer is valid.
+    unsafe clock_gettime(CLOCK_REALTIME, &time)
+    return FileTime(time)
+  }
+
+  init(_ time: timespec) {
+    seconds = time.tv_sec
+    nanoseconds = time.tv_nsec
+  }
+}
+
 /// What a file is, and how large.
 public struct FileStatus: Sendable, Equatable {
   /// The kinds of file.
@@ -40,6 +61,14 @@ public struct FileStatus: Sendable, Equatable {
   public let allocatedSize: UInt64
   /// The permission bits, 0o7777 at most.
   public let permissions: UInt32
+  /// How many names the file has: 0 for one that was removed while it was open.
+  public let linkCount: UInt64
+  /// When it was read last, as far as its file system keeps count.
+  public let accessed: FileTime
+  /// When its content changed last.
+  public let modified: FileTime
+  /// When its content or what is told here changed last.
+  public let changed: FileTime
 
   init(_ status: stat) {
     kind =
@@ -59,6 +88,10 @@ public struct FileStatus: Sendable, Equatable {
     blockSize = Int(status.st_blksize)
     allocatedSize = UInt64(status.st_blocks) * 512
     permissions = status.st_mode & 0o7777
+    linkCount = UInt64(status.st_nlink)
+    accessed = FileTime(status.st_atim)
+    modified = FileTime(status.st_mtim)
+    changed = FileTime(status.st_ctim)
   }
 }
 

@@ -13,6 +13,9 @@ public enum Process {
   /// The user that it acts for, 0 for root (geteuid(2)).
   public static var effectiveUser: UInt32 { geteuid() }
 
+  /// The group that it acts for (getegid(2)).
+  public static var effectiveGroup: UInt32 { getegid() }
+
   /// How much memory it may lock or have pinned, in bytes (RLIMIT_MEMLOCK of getrlimit(2)).
   public static var lockedMemoryLimit: UInt64 {
     clinux_memlock_limit()

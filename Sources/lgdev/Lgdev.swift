@@ -20,10 +20,13 @@ struct Lgdev: ParsableCommand {
         Serve a disk and a source of randomness to QEMU:
           lgdev serve --socket-dir /tmp/vm --block path=disk.img --rng
 
+        Look into a disk image:
+          lgdev export disk.img /mnt
+
         See 'lgdev help serve' for the devices and more examples.
       """,
     version: "lgdev \(version)",
-    subcommands: [Serve.self, ConfigCommand.self, Doctor.self])
+    subcommands: [Serve.self, ExportCommand.self, ConfigCommand.self, Doctor.self])
 
   /// The version of the whole project.
   static let version = "0.1.0"

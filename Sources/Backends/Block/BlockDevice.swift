@@ -30,7 +30,7 @@ public final class BlockDevice: Device {
   public let engineNote: String?
 
   private let options: BlockOptions
-  private let image: BlockImage
+  let image: BlockImage
   private let files: [QueueFile]
   private let state: BlockState
 

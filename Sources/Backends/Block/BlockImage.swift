@@ -12,7 +12,8 @@ final class BlockImage: Sendable {
   private let options: BlockOptions
   private let action: String
   private let descriptor: FileDescriptor
-  private let isBlockDevice: Bool
+  /// Whether it is a block device, whose size is not that of a file.
+  let isBlockDevice: Bool
 
   /// What the host prefers to write at once, in bytes: a power of two.
   let physicalBlockSize: Int
@@ -22,11 +23,17 @@ final class BlockImage: Sendable {
   /// The largest physical block that is told to a driver.
   private static let maximumPhysicalBlockSize = 64 * 1024
 
+  /// The image's path.
+  var path: String { options.path }
+
   /// Opens and locks the image.
-  init(_ options: BlockOptions) throws(DeviceError) {
+  ///
+  /// - Parameter action: what errors say was tried; by default that the image is served.
+  init(_ options: BlockOptions, action: String? = nil) throws(DeviceError) {
     try options.validate()
     self.options = options
-    action = "serve image \(options.path)"
+    let action = action ?? "serve image \(options.path)"
+    self.action = action
     descriptor = try Self.open(options, action)
     let status: FileStatus
     do throws(Errno) {
@@ -59,7 +66,7 @@ final class BlockImage: Sendable {
     } catch {
       switch error {
       case .readOnlyFileSystem, .accessDenied, .permission:
-        let advice = options.isReadOnly ? "" : "; change its permissions, or serve it read-only"
+        let advice = options.isReadOnly ? "" : "; change its permissions, or use it read-only"
         throw DeviceError(action, error.description + advice)
       default:
         throw DeviceError(action, error)
@@ -127,6 +134,15 @@ final class BlockImage: Sendable {
     do throws(Errno) {
       return ImageFile(
         buffered: try FileDescriptor.open(path, mode), direct: direct, alignment: alignment)
+    } catch {
+      throw Self.reopening(error, action)
+    }
+  }
+
+  /// Opens the image anew, through the page cache.
+  func openAnew(_ mode: OpenFlags) throws(DeviceError) -> FileDescriptor {
+    do throws(Errno) {
+      return try FileDescriptor.open("/proc/self/fd/\(descriptor.raw)", mode)
     } catch {
       throw Self.reopening(error, action)
     }

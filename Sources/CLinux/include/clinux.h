@@ -67,6 +67,13 @@ int clinux_blkpbszget(int fd, unsigned int *bytes);
 int clinux_blkdiscard(int fd, uint64_t offset, uint64_t length);
 int clinux_blkzeroout(int fd, uint64_t offset, uint64_t length);
 
+/*
+ * /dev/fuse: FUSE_DEV_IOC_BACKING_OPEN, which gives the number of a file that the kernel may serve by
+ * itself, or -1. copy_file_range(2).
+ */
+int clinux_fuse_backing_open(int fd, int file);
+long clinux_copy_file_range(int from, long *from_offset, int to, long *to_offset, size_t length);
+
 /* Sockets: accept4(2), socketpair(2), cmsg(3). The last four are macros in C. */
 extern const int clinux_SOCK_CLOEXEC;
 extern const int clinux_SOCK_NONBLOCK;

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// DiskView: an image for somebody who is no guest: what shows disks as files.
+//
+// Either it opens and locks an image by itself, by the rules of BlockImage, or it looks at the image of a
+// disk that is served. Then it stands on that disk's lock and sees the same open file's page cache, so what a
+// guest has written is there, and it never writes.
+
+package import Linux
+
+/// An open image beside its guest, or without one.
+package final class DiskView: Sendable {
+  /// The image's path.
+  package let path: String
+  /// Whether it may be written.
+  package let isWritable: Bool
+  /// Whether a guest may write to it meanwhile.
+  package let isLive: Bool
+  /// Whether it is a block device, whose size is not that of a file.
+  package let isBlockDevice: Bool
+  /// An open file of this view's own, through the page cache.
+  package let file: FileDescriptor
+  /// Keeps the lock.
+  private let image: BlockImage
+
+  /// Opens and locks an image.
+  package init(path: String, writable: Bool) throws(DeviceError) {
+    var options = BlockOptions(path: path)
+    options.isReadOnly = !writable
+    image = try BlockImage(options, action: "export image \(path)")
+    _ = try image.readSize()
+    self.path = path
+    isWritable = writable
+    isLive = false
+    isBlockDevice = image.isBlockDevice
+    file = try image.openAnew(writable ? .readWrite : .readOnly)
+  }
+
+  /// Looks at the image of a disk.
+  package init(of disk: BlockDevice) throws(DeviceError) {
+    image = disk.image
+    path = disk.image.path
+    isWritable = false
+    isLive = true
+    isBlockDevice = image.isBlockDevice
+    file = try image.openAnew(.readOnly)
+  }
+
+  /// The image's size in bytes now.
+  package func readByteCount() throws(Errno) -> UInt64 {
+    isBlockDevice ? try file.blockDeviceSize() : try file.status().size
+  }
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Export: guest disks as files, from the images to the mounted directory.
+//
+//     disk, part1 …   the image and its partitions, as files of their own size
+//     by-label/       links to them by their file systems' labels; by-uuid/ likewise
+//     info.json       what is known of them
+//
+// The pieces, from the inside out: an ImageSpan keeps requests within their bytes; an ExportImage is a disk
+// with its layout and size; the ExportTree has names and attributes; an OpenFile does what is asked of an open
+// file; the files *Memory.swift are the way from and to libfuse.
+
+public import Backends
+import DiskLayout
+import Linux
+
+/// Guest disks, mounted as a directory.
+public final class Export: Sendable {
+  /// A disk to show.
+  public enum Source: Sendable {
+    /// An image that nobody else writes: it is locked as a disk's is, so a running guest's is refused.
+    case image(path: String, writable: Bool)
+    /// The disk of a running guest, under a name. It is shown read-only, as its guest has written it.
+    case disk(name: String, BlockDevice)
+  }
+
+  private let images: [ExportImage]
+  private let session: FuseSession
+  /// Where it is mounted.
+  public let mountPoint: String
+
+  /// Opens and locks the images, and looks at the mount point. Nothing is mounted yet.
+  ///
+  /// - Throws: what is wrong, with its path: the image, or the mount point.
+  public init(_ sources: [Source], _ options: ExportOptions) throws(ExportError) {
+    guard !sources.isEmpty else { throw ExportError("there is no disk to export") }
+    let place = try MountPoint(
+      options.mountPoint, imageCount: sources.count, coversEntries: options.coversEntries)
+    let trouble = TroubleReport(options.onTrouble)
+    var images: [ExportImage] = []
+    for source in sources {
+      images.append(try Self.open(source, among: images, options, trouble))
+    }
+    self.images = images
+    var options = options
+    mountPoint = options.mountPoint
+    options.mountPoint = place.path
+    session = try FuseSession(
+      ExportTree(images, isFile: place.isFile, options), options,
+      source: images.map(\.view.path).joined(separator: " "))
+  }
+
+  private static func open(
+    _ source: Source, among others: [ExportImage], _ options: ExportOptions,
+    _ trouble: TroubleReport
+  ) throws(ExportError) -> ExportImage {
+    let view: DiskView
+    var name: String
+    do throws(DeviceError) {
+      switch source {
+      case .image(let path, let writable):
+        view = try DiskView(path: path, writable: writable)
+        name = path.split(separator: "/").last.map(String.init) ?? path
+      case .disk(let id, let disk):
+        view = try DiskView(of: disk)
+        name = id
+      }
+    } catch {
+      throw ExportError(error.description)
+    }
+    // Images of one name from several directories.
+    let plain = name
+    var number = 2
+    while others.contains(where: { $0.name == name }) {
+      name = "\(plain).\(number)"
+      number += 1
+    }
+    return try ExportImage(
+      view, name: name, isGrowable: options.isGrowable, trouble: trouble.separate())
+  }
+
+  // MARK: Life
+
+  /// Mounts, and serves until it is unmounted or `stop()` is called.
+  ///
+  /// - Throws: why it cannot be mounted.
+  public func start() throws(ExportError) { try session.start() }
+
+  /// Readable when it was unmounted, by whomever.
+  public var endDescriptor: Int32 { session.endDescriptor }
+
+  /// Finishes requests under way and unmounts. It must be called once after `start()`, also where somebody
+  /// else has unmounted it. Who has files open there meets errors from now on.
+  public func stop() { session.stop() }
+
+  /// Looks whether the images are still whole, and says in a line where one has shrunk or was removed. To be
+  /// called from time to time.
+  public func inspect() { for image in images { image.inspect() } }
+
+  // MARK: What is shown
+
+  /// What was found on the disks that looks wrong, such as a broken partition table: a line each.
+  public var warnings: [String] {
+    images.flatMap { image in image.layout.warnings.map { "\(image.view.path): \($0)" } }
+  }
+
+  /// A line for each disk: its image, its size, its partitions.
+  public var summaries: [String] {
+    images.map { image in
+      let layout = image.layout
+      let partitions = layout.partitions.count
+      let table =
+        partitions == 0
+        ? layout.fileSystem.map { "\($0.kind.rawValue)" } ?? "no partitions"
+        : "\(layout.table.rawValue), \(partitions) partition\(partitions == 1 ? "" : "s")"
+      return "\(image.view.path): \(image.lastByteCount) bytes, \(table)"
+        + (image.view.isWritable ? ", writable" : ", read-only")
+        + (image.view.isLive ? ", live" : "")
+    }
+  }
+
+  /// What the kernel and libfuse have agreed on. Known once something was looked at.
+  public var agreement: String { session.connection.summary }
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ExportImage: a disk that is shown, with what is known of its content.
+//
+// The partition table and the superblocks are read when the export begins, and again when somebody looks up
+// a name or lists a directory and the image has changed since; at most once a second, as a guest may write all
+// the time.
+
+import Backends
+import DiskLayout
+import Linux
+import Synchronization
+
+/// A disk that is shown.
+final class ExportImage: Sendable {
+  /// The name of its directory, where there are several.
+  let name: String
+  let view: DiskView
+  /// Whether it may become longer and shorter.
+  let isGrowable: Bool
+  let trouble: TroubleReport
+  private let byteCount: Atomic<UInt64>
+  private let content: Mutex<Content>
+  private let syncFailures = Atomic<Int>(0)
+  private let isRemoved = Atomic<Bool>(false)
+
+  /// What was found on it, and when.
+  private struct Content {
+    var layout: DiskLayout
+    var information: [UInt8]
+    var stamp: Stamp
+    var lookedAt: UInt64
+    var allocated: [ImageSpan: UInt64] = [:]
+  }
+
+  /// What changes with the image's content.
+  private struct Stamp: Equatable {
+    var byteCount: UInt64
+    var modified: FileTime
+  }
+
+  private static let interval: UInt64 = 1_000_000_000  // ns
+
+  init(
+    _ view: DiskView, name: String, isGrowable: Bool, trouble: TroubleReport
+  ) throws(ExportError) {
+    self.view = view
+    self.name = name
+    self.isGrowable = isGrowable && view.isWritable && !view.isBlockDevice
+    self.trouble = trouble
+    do throws(Errno) {
+      let size = try view.readByteCount()
+      byteCount = Atomic(size)
+      content = Mutex(try Self.look(at: view, size, MonotonicClock.nanoseconds))
+    } catch {
+      throw ExportError("cannot export image \(view.path): \(error)")
+    }
+  }
+
+  private static func look(
+    at view: DiskView, _ size: UInt64, _ now: UInt64
+  ) throws(Errno) -> Content {
+    let stamp = Stamp(byteCount: size, modified: try view.file.status().modified)
+    let layout = DiskLayout.read(from: ViewReader(view: view, byteCount: size))
+    return Content(
+      layout: layout, information: Array(layout.json.text.utf8), stamp: stamp, lookedAt: now)
+  }
+
+  /// What is on the disk now.
+  var layout: DiskLayout { current { $0.layout } }
+
+  /// The text of info.json now.
+  var information: [UInt8] { current { $0.information } }
+
+  private func current<Value: Sendable>(_ body: (inout Content) -> Value) -> Value {
+    let size = refreshSize()
+    let now = MonotonicClock.nanoseconds
+    return content.withLock { content in
+      if now &- content.lookedAt > Self.interval, let status = try? view.file.status() {
+        content.lookedAt = now
+        if content.stamp != Stamp(byteCount: size, modified: status.modified),
+          let new = try? Self.look(at: view, size, now)
+        {
+          content = new
+        }
+      }
+      return body(&content)
+    }
+  }
+
+  // MARK: Size
+
+  /// The size in bytes, as it was last seen.
+  var lastByteCount: UInt64 {
+    @inline(__always) get { byteCount.load(ordering: .relaxed) }
+  }
+
+  /// Looks at the size. - Returns: it, in bytes; the last one where it cannot be seen.
+  @discardableResult
+  func refreshSize() -> UInt64 {
+    guard let size = try? view.readByteCount() else { return lastByteCount }
+    byteCount.store(size, ordering: .relaxed)
+    return size
+  }
+
+  /// Sets the size of a growable image.
+  func resize(to size: UInt64) throws(Errno) {
+    guard isGrowable else { throw .permission }
+    try view.file.truncate(to: size)
+    byteCount.store(size, ordering: .relaxed)
+  }
+
+  /// A write has made a growable image longer.
+  func noteEnd(_ end: UInt64) {
+    guard isGrowable, end > lastByteCount else { return }
+    _ = byteCount.max(end, ordering: .relaxed)
+  }
+
+  // MARK: Durability
+
+  /// How often a sync has failed.
+  var syncFailureCount: Int { syncFailures.load(ordering: .relaxed) }
+
+  /// A sync has failed.
+  func noteSyncFailure(_ error: Errno) {
+    syncFailures.add(1, ordering: .relaxed)
+    trouble.report("\(view.path): what was written cannot be made durable: \(error)")
+  }
+
+  // MARK: What is allocated
+
+  /// How many extents of a partition are counted. Behind those all counts as allocated.
+  private static let extentLimit = 4096
+
+  /// How many bytes of a span are allocated.
+  func allocatedByteCount(_ span: ImageSpan) -> UInt64 {
+    guard let status = try? view.file.status() else { return span.count }
+    if view.isBlockDevice { return span.count }
+    if span.start == 0, span.count >= status.size { return status.allocatedSize }
+    let key = ImageSpan(start: span.start, count: span.count)
+    return content.withLock { content in
+      // What the last look found holds as long as nothing was written since.
+      if content.stamp.modified == status.modified, let known = content.allocated[key] {
+        return known
+      }
+      let count = countAllocated(span)
+      if content.stamp.modified == status.modified { content.allocated[key] = count }
+      return count
+    }
+  }
+
+  private func countAllocated(_ span: ImageSpan) -> UInt64 {
+    var count: UInt64 = 0
+    let end = span.start + span.count
+    var position = span.start
+    for _ in 0..<Self.extentLimit {
+      do throws(Errno) {
+        guard position < end, let data = try view.file.seekData(from: position), data < end
+        else { return count }
+        let hole = min(end, try view.file.seekHole(from: data) ?? end)
+        guard hole > data else { return count }
+        count += hole - data
+        position = hole
+      } catch {
+        return span.count
+      }
+    }
+    return count + (end - position)
+  }
+
+  // MARK: Looking after it
+
+  /// Looks from time to time whether the image is still whole, and says once where it is not.
+  func inspect() {
+    let before = lastByteCount
+    let size = refreshSize()
+    guard let status = try? view.file.status() else { return }
+    if size < before, !isGrowable {
+      trouble.report(
+        "\(view.path): the image has shrunk from \(before) to \(size) bytes while it is exported;"
+          + " what was behind cannot be read")
+    }
+    if status.linkCount == 0, !isRemoved.exchange(true, ordering: .relaxed) {
+      trouble.separate().report(
+        "\(view.path): the image was removed while it is exported; its content goes when the export"
+          + " ends")
+    }
+  }
+}
+
+/// Reads an image for its layout.
+private struct ViewReader: ImageReader {
+  let view: DiskView
+  let byteCount: UInt64
+
+  func read(at offset: UInt64, count: Int) throws(ImageReadError) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: count)
+    var done = 0
+    while done < count {
+      var rest = [UInt8](repeating: 0, count: count - done)
+      do throws(Errno) {
+        let got = try view.file.read(into: &rest, at: offset + UInt64(done))
+        guard got > 0 else { break }
+        bytes.replaceSubrange(done..<done + got, with: rest[..<got])
+        done += got
+      } catch {
+        throw ImageReadError(error.description)
+      }
+    }
+    bytes.removeSubrange(done...)
+    return bytes
+  }
+}

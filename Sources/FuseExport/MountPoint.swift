@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// MountPoint: the place where an export is mounted, looked at beforehand, so that what is wrong is told in a
+// line that says what to do.
+
+import Linux
+
+/// Where an export is mounted.
+struct MountPoint {
+  let path: String
+  /// Whether it is a plain file, which becomes the disk.
+  let isFile: Bool
+
+  /// Looks at it.
+  ///
+  /// - Parameters:
+  ///   - imageCount: how many disks are to be shown there.
+  ///   - coversEntries: whether a directory may have entries.
+  init(_ path: String, imageCount: Int, coversEntries: Bool) throws(ExportError) {
+    let resolved: String
+    let status: FileStatus
+    do throws(Errno) {
+      status = try FileSystem.status(of: path)
+      resolved = try FileSystem.resolve(path)
+    } catch {
+      throw Self.unreachable(path, error)
+    }
+    if let mounted = Self.fuseMount(at: resolved) {
+      throw ExportError(
+        "mount point \(path) is busy: \(mounted) is mounted there; unmount it with"
+          + " 'fusermount3 -u \(path)', or choose another")
+    }
+    switch status.kind {
+    case .directory:
+      let isEmpty: Bool
+      do throws(Errno) {
+        isEmpty = coversEntries ? true : try FileSystem.isEmptyDirectory(resolved)
+      } catch {
+        throw ExportError("mount point \(path): \(error)")
+      }
+      guard isEmpty else {
+        throw ExportError(
+          "mount point \(path) is not empty; choose an empty directory, or cover what is in it with"
+            + " -o nonempty")
+      }
+    case .regular:
+      guard imageCount == 1 else {
+        throw ExportError(
+          "mount point \(path) is a file, which can become one disk, not \(imageCount); choose a"
+            + " directory")
+      }
+    default:
+      throw ExportError(
+        "mount point \(path) is neither a directory nor a plain file; make one with mkdir")
+    }
+    self.path = resolved
+    isFile = status.kind == .regular
+  }
+
+  private static func unreachable(_ path: String, _ error: Errno) -> ExportError {
+    switch error {
+    case .notFound:
+      ExportError("mount point \(path): there is no such directory; make it with 'mkdir \(path)'")
+    case .notConnected:
+      ExportError(
+        "mount point \(path) is stale: the process that served it is gone; unmount it with"
+          + " 'fusermount3 -u \(path)' and try again")
+    default:
+      ExportError("mount point \(path): \(error)")
+    }
+  }
+
+  /// The FUSE file system that is mounted on a path, such as `fuse.lgdev (disk.img)`; nil for none.
+  ///
+  /// In /proc/self/mountinfo a line is `36 35 98:0 /root /mount/point rw - type source options`, with
+  /// spaces and the like in octal (proc(5)).
+  private static func fuseMount(at path: String) -> String? {
+    guard let bytes = try? FileSystem.contents(of: "/proc/self/mountinfo", limit: 16 << 20) else {
+      return nil
+    }
+    var found: String?
+    for line in bytes.split(separator: UInt8(ascii: "\n")) {
+      let words = line.split(separator: UInt8(ascii: " ")).map(unescaped)
+      guard words.count > 4, words[4] == path, let dash = words.lastIndex(of: "-"),
+        dash + 2 < words.count
+      else { continue }
+      let isFuse = words[dash + 1] == "fuse" || words[dash + 1].hasPrefix("fuse.")
+      // The last one is on top.
+      found = isFuse ? "\(words[dash + 1]) (\(words[dash + 2]))" : nil
+    }
+    return found
+  }
+
+  private static func unescaped(_ word: ArraySlice<UInt8>) -> String {
+    var bytes: [UInt8] = []
+    var rest = word
+    while let byte = rest.first {
+      rest = rest.dropFirst()
+      let digits = rest.prefix(3)
+      if byte == UInt8(ascii: "\\"), digits.count == 3,
+        let code = UInt8(String(decoding: digits, as: UTF8.self), radix: 8)
+      {
+        bytes.append(code)
+        rest = rest.dropFirst(3)
+      } else {
+        bytes.append(byte)
+      }
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}

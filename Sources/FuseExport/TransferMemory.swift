@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// TransferMemory: what moves bytes between an image and a request, and the memory that they pass through.
+//
+// A thread has one buffer for all its requests, as large as the largest of them.
+
+import Backends
+import Glibc
+import Linux
+
+/// The calling thread's buffer for what it reads.
+enum ThreadBuffer {
+  /// As many bytes as the kernel asks for at once.
+  static let byteCount = 1 << 20
+
+  private static let key: pthread_key_t = {
+    var key = pthread_key_t()
+    // SAFETY: the call fills a local. The destructor gets what the thread stored, which is a mapping of that
+    // length, and runs when the thread ends: nobody else has it.
+    unsafe pthread_key_create(&key) { memory in
+      unsafe munmap(memory, ThreadBuffer.byteCount)
+    }
+    return key
+  }()
+
+  /// The buffer. It is the calling thread's until that ends.
+  static var current: UnsafeMutableRawBufferPointer? {
+    // SAFETY: the key's values are stored below only: mappings of that length.
+    if let known = unsafe pthread_getspecific(key) {
+      return unsafe UnsafeMutableRawBufferPointer(start: known, count: byteCount)
+    }
+    let flags = MAP_PRIVATE | MAP_ANONYMOUS
+    // SAFETY: fresh memory of the kernel's choice.
+    guard let fresh = unsafe mmap(nil, byteCount, PROT_READ | PROT_WRITE, flags, -1, 0),
+      unsafe fresh != MAP_FAILED
+    else { return nil }
+    unsafe pthread_setspecific(key, fresh)
+    return unsafe UnsafeMutableRawBufferPointer(start: fresh, count: byteCount)
+  }
+}
+
+extension OpenFile {
+  /// Reads into memory.
+  ///
+  /// - Returns: how many bytes, fewer than fit only at the end.
+  func read(
+    into memory: UnsafeMutableRawBufferPointer, at offset: UInt64
+  ) throws(Errno) -> Int {
+    guard let image else { return 0 }
+    // The whole disk ends where the image does, however long it has become meanwhile.
+    let span = isWholeDisk ? ImageSpan(start: 0, count: UInt64(Int64.max)) : span
+    guard let piece = span.piece(at: offset, UInt64(memory.count)) else { return 0 }
+    let descriptor = image.view.file.raw
+    let count = Int(piece.count)
+    var done = 0
+    while done < count {
+      // SAFETY: at most the rest of the caller's memory is written, during the call; the image's file is
+      // open as long as this object.
+      let got = try systemCall(retryOnInterrupt: true) {
+        unsafe pread(
+          descriptor, memory.baseAddress.map { unsafe $0 + done }, count - done,
+          Int(piece.position) + done)
+      }
+      guard got > 0 else { break }
+      done += got
+    }
+    return done
+  }
+
+  /// Writes from memory.
+  ///
+  /// - Returns: how many bytes, at least one; fewer than asked for where the file ends.
+  func write(_ memory: UnsafeRawBufferPointer, at offset: UInt64) throws(Errno) -> Int {
+    let image = try writable()
+    let isOpenEnded = isWholeDisk && image.isGrowable
+    let span = isOpenEnded ? ImageSpan(start: 0, count: UInt64(Int64.max)) : span
+    // As a disk says it that is written behind its end.
+    guard let piece = span.piece(at: offset, UInt64(memory.count)) else { throw .noSpace }
+    let descriptor = image.view.file.raw
+    let count = Int(piece.count)
+    var done = 0
+    while done < count {
+      do throws(Errno) {
+        // SAFETY: at most the rest of the caller's memory is read, during the call; the image's file is open
+        // as long as this object.
+        done += try systemCall(retryOnInterrupt: true) {
+          unsafe pwrite(
+            descriptor, memory.baseAddress.map { unsafe $0 + done }, count - done,
+            Int(piece.position) + done)
+        }
+      } catch {
+        guard done > 0 else { throw error }
+        break
+      }
+    }
+    if isOpenEnded { image.noteEnd(offset + UInt64(done)) }
+    return done
+  }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Logging
+
+/// `lgdev export`.
+struct ExportCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "export",
+    abstract: "Show disk images and their partitions as files.",
+    discussion: """
+      The mount point gets, for one image, and for several a directory each with:
+
+        disk        the whole image
+        part1 ...   each partition, a file of its own size
+        by-label/   links by the labels of file systems; by-uuid/ likewise
+        info.json   what is known: table, partitions, file systems
+
+      A mount point that is a plain file becomes the disk itself. It is unmounted
+      with 'fusermount3 -u MOUNTPOINT' or SIGTERM, which ends this program.
+
+      Images are locked as a disk's is: what a guest writes to cannot be exported
+      here (lgdev serve --export shows it), and nobody writes meanwhile.
+
+      OPTIONS FOR -o, with commas between
+        ro, rw              read-only, the default; writable
+        growable            as --growable
+        uid=N, gid=N, mode=OCTAL
+        allow_other         other users may look, as far as owner and mode let them
+        auto_unmount        unmount when this program is killed
+        nonempty            the directory may have entries, which are hidden meanwhile
+        default_permissions always on
+        nodev, nosuid, noexec, noatime ... as for mount(8)
+
+      EXAMPLES
+        Look into a disk:
+          lgdev export disk.img /mnt
+          cat /mnt/info.json
+          mount -o loop,ro /mnt/part1 /somewhere
+
+        In /etc/fstab; there rw stands for nothing, and writable for --writable:
+          /srv/disk.img /mnt fuse.lgdev allow_other,mode=0440 0 0
+      """)
+
+  @Argument(
+    help: ArgumentHelp(
+      "Images, raw files or block devices, and then the mount point.", valueName: "image ... dir"),
+    completion: .file())
+  var paths: [String]
+
+  @Option(
+    name: .short, parsing: .unconditionalSingleValue,
+    help: ArgumentHelp("Options for mounting; see above.", valueName: "options"))
+  var options: [String] = []
+
+  @Flag(name: .short, help: "Stay in the foreground: always so.")
+  var foreground = false
+
+  @Flag(help: "The files can be written; the images are locked for that.")
+  var writable = false
+
+  @Flag(help: "'disk' can be truncated and written past its end; with --writable.")
+  var growable = false
+
+  @Option(help: ArgumentHelp("The owner of the files: a number.", valueName: "n"))
+  var uid: String?
+
+  @Option(help: ArgumentHelp("The group of the files: a number.", valueName: "n"))
+  var gid: String?
+
+  @Option(help: ArgumentHelp("The files' permissions, octal; 0400 or 0600.", valueName: "mode"))
+  var mode: String?
+
+  @Flag(name: .shortAndLong, help: "Say what was found and what the kernel offers.")
+  var verbose = false
+
+  @Option(help: ArgumentHelp("How many threads serve requests.", visibility: .hidden))
+  var threads: Int?
+
+  @Flag(help: ArgumentHelp("Called by mount(8).", visibility: .hidden))
+  var asMountHelper = false
+
+  func run() throws {
+    let plan = try ExportPlan(self)
+    try ExportDaemon.run(plan)
+  }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// ExportDaemon: the life of `lgdev export`.
+//
+//     open and lock the images -> mount -> wait -> unmount
+
+import FuseExport
+import Linux
+import Logging
+
+enum ExportDaemon {
+  /// How often images are looked after.
+  private static let interval = Duration.seconds(1)
+
+  /// Shows the images of a plan until they are unmounted or a signal comes.
+  ///
+  /// - Parameter mounted: called once all is there.
+  static func run(_ plan: ExportPlan, mounted: () -> Void = {}) throws(HostError) {
+    // The warnings of an image are many; who wants to see them all says so.
+    let logger = Logger(label: "lgdev") { _ in
+      StandardErrorLog(level: plan.isVerbose ? .info : .warning)
+    }
+    // Before any thread is started, so that no thread takes these signals.
+    let signals = try SignalFD.taking(SignalWatch.signals)
+    let export = try make(plan, logger)
+    let bell = try Bell()
+    let lastResort = LastResort(consoles: [])
+    let watch = try SignalWatch(
+      signals, .init(resize: {}, end: { bell.ring() }, giveUp: { lastResort.end() }))
+    defer { watch.finish() }
+    do throws(ExportError) { try export.start() } catch { throw HostError(error.description) }
+    for warning in export.warnings { logger.warning("\(warning)") }
+    for line in export.summaries { logger.info("\(line)") }
+    mounted()
+    if plan.isVerbose {
+      // The kernel's first message is answered when somebody looks.
+      _ = try? FileSystem.status(of: export.mountPoint)
+      logger.info("\(export.mountPoint): mounted, \(export.agreement)")
+    }
+    awaitEnd(export, bell.descriptor)
+    watch.expectEnd()
+    export.stop()
+  }
+
+  private static func make(
+    _ plan: ExportPlan, _ logger: Logger
+  ) throws(HostError) -> Export {
+    var options = plan.options
+    options.onTrouble = { line in logger.warning("\(line)") }
+    do throws(ExportError) {
+      return try Export(
+        plan.images.map { .image(path: $0, writable: plan.isWritable) }, options)
+    } catch {
+      throw HostError(error.description)
+    }
+  }
+
+  private static func awaitEnd(_ export: Export, _ bell: Int32) {
+    while true {
+      var entries: InlineArray<2, PollEntry> = [
+        PollEntry(fd: export.endDescriptor), PollEntry(fd: bell),
+      ]
+      guard (try? Poll.wait(&entries, timeout: interval)) != nil else { return }
+      if entries[0].isReady || entries[1].isReady { return }
+      export.inspect()
+    }
+  }
+}
