@@ -162,6 +162,7 @@ static void notify_by_ring(void)
 /* Nobody is ever woken: the test ends the launcher. */
 static void halt_for_ever(void)
 {
+	print("sleeps\n");
 	lguest_data.blocked_interrupts = ~0u;
 	for (;;)
 		halt();
@@ -169,6 +170,7 @@ static void halt_for_ever(void)
 
 static void spin_for_ever(void)
 {
+	print("spins\n");
 	interrupts_off();
 	for (;;)
 		;

@@ -5,7 +5,6 @@
 
 #define FEATURE_BARRIER (1 << 0)
 #define FEATURE_FLUSH (1 << 9)
-#define PATIENCE 4000
 
 static struct virtqueue queue;
 static uint64_t sectors;

@@ -3,8 +3,6 @@
 #include "console.h"
 #include "bus.h"
 
-#define FOREVER 4000
-
 static struct virtqueue input, output;
 static char *page;
 static uint32_t have, taken;
@@ -54,7 +52,7 @@ char console_read(void)
 		void *token;
 
 		while (!virtqueue_take(&input, &token, &have))
-			virtqueue_wait(&input, FOREVER);
+			virtqueue_wait(&input, PATIENCE);
 		taken = 0;
 		if (!have)
 			ask();

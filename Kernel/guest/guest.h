@@ -57,6 +57,8 @@ struct probe_result {
 
 extern struct probe_result probe_result;
 extern volatile uint32_t trap_counts[IDT_ENTRIES];
+/* The interrupt that is being handled has interrupted user mode. */
+extern bool interrupted_user;
 /* So many page faults of user mode are returned from, as from a handler that does nothing. */
 extern uint32_t faults_ignored;
 void traps_init(void);
@@ -84,6 +86,8 @@ void segments_init(void);
 void descriptor_load(uint32_t index, uint32_t low, uint32_t high);
 
 /* timer.c */
+/* Seconds to wait for what must come: hosts may be very slow, and this is to end a hang only. */
+#define PATIENCE 20
 void timer_init(void);
 uint64_t cycles(void);
 extern uint32_t cycles_per_millisecond;
@@ -93,8 +97,8 @@ void timer_handle(interrupt_handler *handler);
 /* One timer interrupt in so many nanoseconds; 0 stops it. */
 void timer_arm(uint32_t nanoseconds);
 void sleep_milliseconds(uint32_t milliseconds);
-/* Sleeps until the condition holds; false when that takes longer. At most four seconds. */
-bool wait_until(bool (*condition)(void *), void *context, uint32_t milliseconds);
+/* Sleeps until the condition holds; false when that takes longer. */
+bool wait_until(bool (*condition)(void *), void *context, uint32_t seconds);
 
 /* user.c */
 uint32_t user_syscall(struct frame *frame);

@@ -4,7 +4,8 @@
 #include "bus.h"
 
 #define FEATURE_MAC (1 << 5)
-#define PATIENCE 3000
+/* Seconds for a frame to come. */
+#define QUIET 3
 /* So often is somebody asked for who may not be there yet. */
 #define TRIES 40
 #define VNET_HEADER 10
@@ -162,7 +163,7 @@ static uint8_t *next_frame(uint32_t *bytes)
 {
 	void *page;
 
-	if (!virtqueue_wait(&receive, PATIENCE) || !virtqueue_take(&receive, &page, bytes))
+	if (!virtqueue_wait(&receive, QUIET) || !virtqueue_take(&receive, &page, bytes))
 		return NULL;
 	if (*bytes < VNET_HEADER + ETHERNET)
 		*bytes = 0;

@@ -3,8 +3,6 @@
 #include "rng.h"
 #include "bus.h"
 
-#define PATIENCE 4000
-
 static struct virtqueue queue;
 
 bool rng_init(void)

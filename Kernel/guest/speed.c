@@ -73,8 +73,11 @@ static uint64_t through_the_host(uint32_t count)
 /* An interrupt waits already when they are turned on, which tells the host. */
 static uint64_t injections(uint32_t count)
 {
+	uint32_t blocked = lguest_data.blocked_interrupts;
 	uint64_t took = 0;
 
+	lguest_data.blocked_interrupts = ~(1u << TIMER_IRQ);
+	hypercall(HCALL_SEND_INTERRUPTS, 0, 0, 0, 0);
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t before = timer_ticks;
 		uint64_t start;
@@ -90,6 +93,7 @@ static uint64_t injections(uint32_t count)
 		if (timer_ticks == before)
 			panic("the interrupt did not come");
 	}
+	lguest_data.blocked_interrupts = blocked;
 	return took;
 }
 

@@ -20,6 +20,7 @@ extern const uint8_t trap_stubs[], probe_trapped[], syscall_entry[];
 struct probe_result probe_result;
 uint32_t probe_stack;
 uint32_t faults_ignored;
+bool interrupted_user;
 volatile uint32_t trap_counts[IDT_ENTRIES];
 
 static uint8_t trap_stack[TRAP_STACK_PAGES * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
@@ -56,6 +57,7 @@ void trap(struct frame *frame)
 
 	trap_counts[vector]++;
 	if (vector >= FIRST_IRQ_VECTOR && vector < FIRST_IRQ_VECTOR + IRQS) {
+		interrupted_user = from_user(frame);
 		interrupt_arrived(vector - FIRST_IRQ_VECTOR);
 		return;
 	}

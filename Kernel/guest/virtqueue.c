@@ -93,7 +93,7 @@ static bool ready(void *queue)
 	return virtqueue_ready(queue);
 }
 
-bool virtqueue_wait(struct virtqueue *queue, uint32_t milliseconds)
+bool virtqueue_wait(struct virtqueue *queue, uint32_t seconds)
 {
-	return virtqueue_ready(queue) || wait_until(ready, queue, milliseconds);
+	return virtqueue_ready(queue) || wait_until(ready, queue, seconds);
 }

@@ -58,6 +58,6 @@ bool virtqueue_ready(struct virtqueue *queue);
 /* An answered request's token and how much was written; false when there is none. */
 bool virtqueue_take(struct virtqueue *queue, void **token, uint32_t *bytes);
 /* Sleeps until there is one; false when that takes longer. */
-bool virtqueue_wait(struct virtqueue *queue, uint32_t milliseconds);
+bool virtqueue_wait(struct virtqueue *queue, uint32_t seconds);
 
 #endif

@@ -24,6 +24,8 @@ from failure import Failure
 from machine import Machine
 from windows import Selectors, Windows
 
+# Seconds after which a machine hangs: none needs half of it, however busy this one is.
+_LIMIT = 900
 _NMI_EVERY = 0.002
 _MCE_EVERY = 0.3
 # TCG's cmpxchg16b breaks the allocator of this kernel, with or without the module.
@@ -65,9 +67,8 @@ def _mce(machine):
 class Test:
   """One machine of the matrix."""
 
-  def __init__(self, name, title, script, seconds, kernel="stable", meanwhile=None, settings=(),
-               **hardware):
-    self.name, self.title, self.seconds = name, title, seconds
+  def __init__(self, name, title, script, kernel="stable", meanwhile=None, settings=(), **hardware):
+    self.name, self.title = name, title
     self._script, self._kernel, self._meanwhile = script, kernel, meanwhile
     self._settings, self._hardware = dict(settings), hardware
 
@@ -85,7 +86,7 @@ class Test:
     windows = self._meanwhile if isinstance(self._meanwhile, (Windows, Selectors)) else None
     if windows:
       windows.attach(machine, files["lguest.ko"])
-    verdict = machine.run(self.seconds, self._meanwhile)
+    verdict = machine.run(_LIMIT, self._meanwhile)
     if windows:
       windows.finish(verdict)
     return verdict, machine.log
@@ -98,27 +99,28 @@ def _matrix():
     "FUZZ_COUNT": os.environ.get("FUZZ_COUNT", "3000"),
   }
   return [
-    Test("skylake", "Skylake-Client-v4, 2 CPUs, PTI", "full", 300),
-    Test("max", "max, 2 CPUs, KASLR, LA57", "cpu", 180, cpu="max", append=""),
-    Test("qemu64", "qemu64, 1 CPU", "cpu", 180, cpu="qemu64", cpus=1),
-    Test("epyc", "EPYC, 2 CPUs", "cpu", 180, cpu="EPYC"),
-    Test("backports", "the kernel of Debian's backports", "cpu", 180, kernel="backports",
+    Test("skylake", "Skylake-Client-v4, 2 CPUs, PTI", "full"),
+    Test("max", "max, 2 CPUs, KASLR, LA57", "cpu", cpu="max", append=""),
+    Test("qemu64", "qemu64, 1 CPU", "cpu", cpu="qemu64", cpus=1),
+    Test("epyc", "EPYC, 2 CPUs", "cpu", cpu="EPYC"),
+    Test("backports", "the kernel of Debian's backports", "cpu", kernel="backports",
          cpu=_BACKPORTS_CPU),
-    Test("nmi", "a storm of NMIs", "storm", 180, meanwhile=Storm(_nmi, _NMI_EVERY),
+    Test("nmi", "a storm of NMIs", "storm", meanwhile=Storm(_nmi, _NMI_EVERY),
          settings={"STORM_LEAST": 300}),
     # The other kernel is built without machine checks.
-    Test("mce", "machine checks", "storm", 180, kernel="backports", cpu=_BACKPORTS_CPU,
+    Test("mce", "machine checks", "storm", kernel="backports", cpu=_BACKPORTS_CPU,
          meanwhile=Storm(_mce, _MCE_EVERY), settings={"STORM_LEAST": 10}),
-    Test("nmi-windows", "an NMI at each instruction of the Switcher", "windows", 300,
+    Test("nmi-windows", "an NMI at each instruction of the Switcher", "windows",
          meanwhile=Windows(_nmi, 150), cpus=1),
-    Test("mce-windows", "a machine check at each instruction of the Switcher", "windows", 300,
+    Test("mce-windows", "a machine check at each instruction of the Switcher", "windows",
          kernel="backports", cpu=_BACKPORTS_CPU, meanwhile=Windows(_mce, 150), cpus=1),
-    Test("selectors", "a fault of the Switcher's own", "selectors", 180, meanwhile=Selectors(), cpus=1),
-    Test("hotplug", "three guests at once, and CPUs that go and come", "hotplug", 180),
-    Test("endings", "sudden ends, long spins, leaks", "endings", 300),
-    Test("fuzz", "random guest programs", "fuzz", 180, settings=fuzz),
+    Test("selectors", "a fault of the Switcher's own", "selectors", meanwhile=Selectors(), cpus=1),
+    Test("hotplug", "three guests at once, and CPUs that go and come", "hotplug"),
+    Test("endings", "sudden ends, leaks", "endings"),
+    Test("spin", "a guest that spins for long", "spin", cpus=1, icount=True),
+    Test("fuzz", "random guest programs", "fuzz", settings=fuzz),
     # Each instruction takes 8 ns there, so that the figures repeat.
-    Test("speed", "the figures of Kernel/README.md", "speed", 180, cpus=1, icount=True),
+    Test("speed", "the figures of Kernel/README.md", "speed", cpus=1, icount=True),
   ]
 
 
@@ -163,7 +165,7 @@ def main(arguments):
   names = ["unit", "style"] + [test.name for test in tests]
   if arguments == ["--list"]:
     for test in tests:
-      print(f"{test.name}: {test.title} (at most {test.seconds} s)")
+      print(f"{test.name}: {test.title}")
     return 0
   unknown = [name for name in arguments if name not in names]
   if unknown:

@@ -3,7 +3,7 @@
 #
 # The figures for Kernel/README.md: each a median of five rounds in the guest.
 load
-runs "the stop-watch" 60 --rng 32 /guest speed
+runs "the stop-watch" --rng 32 /guest speed
 tr -d '\r' </tmp/check.out | sed -n 's/^figure /@@figure /p'
 value() {
   sed -n "s/^figure $1 \([0-9]*\) ns.*/\1/p" /tmp/check.out

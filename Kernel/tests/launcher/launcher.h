@@ -28,6 +28,7 @@ struct guest {
 	uint8_t *memory;
 	uint32_t ram;	/* bytes; the device page follows */
 	uint32_t limit; /* bytes, with the device page and the rings */
+	unsigned int late; /* microseconds that pass before a device interrupts */
 };
 
 extern struct guest guest;

@@ -144,6 +144,7 @@ int main(int argc, char **argv)
 		{ "block", required_argument, NULL, 'b' },
 		{ "net", no_argument, NULL, 'n' },
 		{ "rng", no_argument, NULL, 'r' },
+		{ "late", required_argument, NULL, 'l' },
 		{ NULL, 0, NULL, 0 },
 	};
 	char command_line[2048] = "";
@@ -163,13 +164,15 @@ int main(int argc, char **argv)
 			net = true;
 		else if (option == 'r')
 			rng = true;
+		else if (option == 'l')
+			guest.late = atoi(optarg);
 		else
 			return 2;
 	}
 	megabytes = optind + 1 < argc ? atoi(argv[optind]) : 0;
 	if (megabytes < 4 || megabytes > 2048)
 		fail("usage: launcher [--counters] [--initrd=FILE] [--block=FILE] [--net] [--rng] "
-		     "MEGABYTES KERNEL [WORD...]");
+		     "[--late=MICROSECONDS] MEGABYTES KERNEL [WORD...]");
 	guest_make(megabytes);
 	if (block)
 		block_new(block);

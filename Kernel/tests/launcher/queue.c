@@ -124,6 +124,8 @@ void queue_interrupt(struct queue *queue)
 	if (!queue->used_since_irq)
 		return;
 	queue->used_since_irq = false;
+	if (guest.late)
+		usleep(guest.late);
 	if (!(avail(queue)[0] & NO_INTERRUPT))
 		guest_interrupt(queue->irq);
 }

@@ -12,10 +12,10 @@ mount -t tracefs none /sys/kernel/tracing 2>/dev/null
 mkdir -p /dev/shm
 mount -t tmpfs none /tmp
 mount -t tmpfs none /dev/shm
-# Lockups and stalls are to be seen within a short test.
-echo 4 >/proc/sys/kernel/watchdog_thresh
-echo 8 >/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout
-echo 20 >/proc/sys/kernel/hung_task_timeout_secs 2>/dev/null
+# What looks like a lockup or a stall may be this machine's host, which had no time for it; in
+# checks/spin.sh, where it cannot be, these are shorter.
+echo 20 >/proc/sys/kernel/watchdog_thresh
+echo 60 >/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout
 cd /
 . /lib.sh
 . /check.sh

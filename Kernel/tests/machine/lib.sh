@@ -8,6 +8,9 @@
 
 checks=0
 
+# Seconds until a wait, or a guest, is given up: more than the slowest host needs.
+PATIENCE=240
+
 ok() {
   checks=$((checks + 1))
   echo "@@ok $1"
@@ -52,12 +55,33 @@ unload() {
   check "lguest.ko is unloaded" rmmod lguest
 }
 
-# runs TITLE SECONDS LAUNCHER_ARGUMENT...: a guest that powers off in time.
+# await COMMAND...: until the command succeeds; fails when it never does.
+await() {
+  begin=$(cut -d . -f 1 /proc/uptime)
+  until "$@" >/dev/null 2>&1; do
+    [ $(($(cut -d . -f 1 /proc/uptime) - begin)) -lt $PATIENCE ] || return 1
+    usleep 20000
+  done
+}
+
+# says TEXT FILE [TIMES]: the file holds as many lines with the text.
+says() {
+  [ "$(grep -caF -- "$1" "$2")" -ge "${3:-1}" ]
+}
+
+# runs TITLE LAUNCHER_ARGUMENT...: a guest that powers off.
 runs() {
   title=$1
-  limit=$2
-  shift 2
-  check "$title" timeout "$limit" launcher "$@" </dev/null
+  shift
+  check "$title" timeout $PATIENCE launcher "$@" </dev/null
+}
+
+# start LAUNCHER_ARGUMENT...: a guest in the background, the launcher's process id in $pid; what it says
+# goes to /tmp/start.out.
+start() {
+  : >/tmp/start.out
+  launcher "$@" </dev/null >/tmp/start.out 2>&1 &
+  pid=$!
 }
 
 # selfcheck TITLE LAUNCHER_ARGUMENT...: a guest whose every check passes, with all its devices.
@@ -65,7 +89,7 @@ selfcheck() {
   name=$1
   shift
   truncate -s 2M /tmp/disk
-  runs "$name runs its checks" 60 --block=/tmp/disk --net --rng "$@" selfcheck
+  runs "$name runs its checks" --block=/tmp/disk --net --rng "$@" selfcheck
   has "$name passes them all" " passed, 0 failed"
   check "$name's last word is on the disk" grep -q "written by the guest" /tmp/disk
   rm -f /tmp/disk
@@ -77,7 +101,7 @@ adversaries() {
   while read -r name reason; do
     case $name in '' | '#'*) continue ;; esac
     truncate -s 2M /tmp/disk
-    timeout 20 launcher --block=/tmp/disk --net --rng 16 "/$1" "adversary=$name" \
+    timeout $PATIENCE launcher --block=/tmp/disk --net --rng 16 "/$1" "adversary=$name" \
       </dev/null >/tmp/check.out 2>&1
     if grep -qF -- "$reason" /tmp/check.out; then
       ok "$1, adversary $name: $reason"
