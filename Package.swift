@@ -121,10 +121,15 @@ let package = Package(
     .testTarget(
       name: "BackendsTests", dependencies: ["Backends", "Linux", "VirtioRing", "VirtioTesting"],
       swiftSettings: strict),
+    // A host module that tests play, and kernels that they make up.
+    .target(
+      name: "LguestTesting",
+      dependencies: ["LguestTransport", "Backends", "Linux", "VirtioRing", "VirtioTesting"],
+      path: "Tests/LguestTesting", swiftSettings: strict),
     .testTarget(
       name: "LguestTransportTests",
       dependencies: [
-        "LguestTransport", "Backends", "Linux", "VirtioRing", "VirtioTesting",
+        "LguestTransport", "LguestTesting", "Backends", "Linux", "VirtioRing", "VirtioTesting",
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
@@ -146,8 +151,8 @@ let package = Package(
     .testTarget(
       name: "LgdevTests",
       dependencies: [
-        "lgdev", "Backends", "LguestTransport", "Linux", "VhostUserTesting", "VhostUserTransport",
-        "VirtioRing", "VirtioTesting",
+        "lgdev", "Backends", "LguestTesting", "LguestTransport", "Linux", "VhostUserTesting",
+        "VhostUserTransport", "VirtioRing", "VirtioTesting",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

@@ -10,8 +10,9 @@ public struct GuestOptions: Sendable {
   public var initrd: String?
   /// The kernel's command line, at most 2047 bytes.
   public var commandLine = ""
-  /// Makes the guest's memory a memory file of this name, which other processes can map through
-  /// /proc/PID/fd; nil for private memory.
+  /// Makes the guest's memory a memory file of this name (memfd_create(2)), at most 249 bytes, which other processes
+  /// can open and map: in /proc/PID/fd it is the link to `/memfd:NAME`. Offsets in it are guest-physical addresses.
+  /// Each start of the guest has a new one. nil: nobody else can have the memory.
   public var memoryName: String?
   /// Takes what the guest prints before it has a console, on the guest's thread.
   public var earlyOutput: (@Sendable ([UInt8]) -> Void)?

@@ -4,7 +4,7 @@
 
 extension [UInt8] {
   /// The number at an offset. - Precondition: all of it lies within.
-  func littleEndian<Word: FixedWidthInteger & UnsignedInteger>(
+  package func littleEndian<Word: FixedWidthInteger & UnsignedInteger>(
     _ type: Word.Type = Word.self, at offset: Int
   ) -> Word {
     var word: Word = 0
@@ -15,14 +15,14 @@ extension [UInt8] {
   }
 
   /// Writes a number at an offset. - Precondition: all of it lies within.
-  mutating func put<Word: FixedWidthInteger & UnsignedInteger>(_ word: Word, at offset: Int) {
+  package mutating func put<Word: FixedWidthInteger & UnsignedInteger>(_ word: Word, at offset: Int) {
     for index in 0..<MemoryLayout<Word>.size {
       self[offset + index] = UInt8(truncatingIfNeeded: word >> Word(8 * index))
     }
   }
 
   /// Appends a number.
-  mutating func append<Word: FixedWidthInteger & UnsignedInteger>(littleEndian word: Word) {
+  package mutating func append<Word: FixedWidthInteger & UnsignedInteger>(littleEndian word: Word) {
     for index in 0..<MemoryLayout<Word>.size {
       append(UInt8(truncatingIfNeeded: word >> Word(8 * index)))
     }

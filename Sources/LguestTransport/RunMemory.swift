@@ -13,6 +13,8 @@ import VirtioRing
 /// A guest's memory.
 final class RunMemory: Sendable {
   private let mapping: SharedMapping
+  /// Where the memory has a name: open, so that others find it in /proc/PID/fd.
+  private let file: FileDescriptor?
   /// All of it, for rings and devices.
   let guest: GuestMemory
   /// RAM, device page and rings, in bytes.
@@ -25,8 +27,10 @@ final class RunMemory: Sendable {
   ///   - name: makes it a memory file of that name, which others can map; nil for private memory.
   init(byteCount: UInt64, name: String?) throws(LguestError) {
     do {
-      let mapping = SharedMapping(try Self.map(byteCount, name: name))
+      let file = try name.map { name throws(Errno) in try Self.file(byteCount, name: name) }
+      let mapping = SharedMapping(try Self.map(byteCount, file))
       self.mapping = mapping
+      self.file = file
       self.byteCount = byteCount
       let region = GuestRegion(
         guestAddress: 0, byteCount: byteCount, hostAddress: mapping.address)
@@ -40,12 +44,20 @@ final class RunMemory: Sendable {
     }
   }
 
-  private static func map(_ byteCount: UInt64, name: String?) throws(Errno) -> MemoryMapping {
-    guard let length = Int(exactly: byteCount) else { throw .invalidArgument }
-    guard let name else { return try MemoryMapping(anonymous: length, guardPages: true) }
+  private static func file(_ byteCount: UInt64, name: String) throws(Errno) -> FileDescriptor {
     let file = try Memfd.create(name: name, size: byteCount)
     try file.addSeals([.shrink, .grow])
-    return try MemoryMapping(file, length: length, guardPages: true)
+    return file
+  }
+
+  private static func map(
+    _ byteCount: UInt64, _ file: borrowing FileDescriptor?
+  ) throws(Errno) -> MemoryMapping {
+    guard let length = Int(exactly: byteCount) else { throw .invalidArgument }
+    switch file {
+    case .none: return try MemoryMapping(anonymous: length, guardPages: true)
+    case .some(let file): return try MemoryMapping(file, length: length, guardPages: true)
+    }
   }
 
   /// Where guest-physical address 0 is in this process.

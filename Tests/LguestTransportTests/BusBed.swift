@@ -4,6 +4,7 @@
 // as a guest does, and knows nothing else.
 
 import Backends
+import LguestTesting
 import Linux
 import Synchronization
 import Testing

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import LguestTesting
 import Backends
 import Linux
 import Testing

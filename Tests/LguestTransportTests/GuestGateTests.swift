@@ -3,6 +3,7 @@
 // Every row of what the host module answers, and every error.
 
 import Backends
+import LguestTesting
 import Linux
 import Testing
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Backends
+import Foundation
+import LguestTesting
 import Linux
 import Logging
 import Synchronization
@@ -183,23 +185,43 @@ private final class LauncherBed {
     #expect(host.requests == [])
   }
 
-  @Test func `named memory is a memory file of that name`() throws {
+  @Test func `named memory is an open memory file of that name, and its bytes are the guest's`()
+    throws
+  {
     let bed = try LauncherBed([host])
-    bed.options.memoryName = "guest-7"
-    let found = Mutex(false)
-    host.play { _ in
-      let maps = (try? FileDescriptor.open("/proc/self/maps"))
-      var text: [UInt8] = []
-      if let maps {
-        while let more = try? maps.read(upTo: 65536), !more.isEmpty { text += more }
-      }
-      found.withLock { $0 = String(decoding: text, as: UTF8.self).contains("memfd:guest-7") }
+    let name = "guest-\(UInt32.random(in: 0...UInt32.max))"
+    bed.options.memoryName = name
+    let found = Mutex<[[UInt8]]>([])
+    host.play { host in
+      guard let words = host.requests.first,
+        let memory = try? GuestView(base: words[1], pages: words[2]),
+        let file = try? memoryFile(name)
+      else { return .failure(.io) }
+      memory.memory.store(UInt32(0x1234_5678), at: 0x30_0000)
+      var kernel = [UInt8](repeating: 0, count: 10)
+      var word = [UInt8](repeating: 0, count: 4)
+      _ = try? file.read(into: &kernel, at: 0x100_0000)
+      _ = try? file.read(into: &word, at: 0x30_0000)
+      found.withLock { $0 = [kernel, word] }
       return .failure(.notFound)
     }
     host.play(Host.text("CRASH: Power down"))
     #expect(try bed.start().join() == .poweredOff)
-    #expect(found.withLock { $0 })
+    #expect(
+      found.withLock { $0 } == [Array("..lguest..".utf8), [0x78, 0x56, 0x34, 0x12]])
+    #expect(throws: Errno.notFound) { _ = try memoryFile(name) }
   }
+}
+
+/// Opens the memory file of that name that this process has open, as another process would.
+private func memoryFile(_ name: String) throws -> FileDescriptor {
+  for number in try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd") {
+    let path = "/proc/self/fd/\(number)"
+    // A descriptor may go while others are looked at.
+    let target = try? FileManager.default.destinationOfSymbolicLink(atPath: path)
+    if target?.hasPrefix("/memfd:\(name) ") == true { return try FileDescriptor.open(path) }
+  }
+  throw Errno.notFound
 }
 
 /// DRIVER_OK of the first device, as a guest of 32 MiB writes it.

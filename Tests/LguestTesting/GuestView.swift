@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import VirtioRing
-import VirtioTesting
+package import VirtioTesting
 
 /// A guest's memory as its host was told of it. It is there as long as the guest is.
-struct GuestView {
+package struct GuestView {
   private final class Nobody: Sendable {}
 
-  let memory: TestMemory
+  package let memory: TestMemory
 
-  init(base: UInt64, pages: UInt64) throws {
+  package init(base: UInt64, pages: UInt64) throws {
     let region = GuestRegion(guestAddress: 0, byteCount: pages * 4096, hostAddress: UInt(base))
     // The launcher keeps the memory mapped while it waits in read.
     memory = try unsafe TestMemory(regions: [region], owner: Nobody())
   }
 
-  func bytes(_ address: UInt64, _ count: Int) -> [UInt8] { memory.bytes(at: address, count: count) }
+  package func bytes(_ address: UInt64, _ count: Int) -> [UInt8] { memory.bytes(at: address, count: count) }
 }

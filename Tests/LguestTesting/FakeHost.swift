@@ -3,15 +3,14 @@
 // FakeHost: a /dev/lguest that a test plays. It answers as the host module does, remembers what was
 // asked, and a test says what read(2) returns and which call fails.
 
-import Backends
-import Linux
+package import Backends
+import LguestTransport
+package import Linux
 import Synchronization
 
-@testable import LguestTransport
-
-final class FakeHost: GuestPort {
+package final class FakeHost: GuestPort {
   /// What one read returns.
-  typealias Answer = @Sendable (FakeHost) -> Result<[UInt8], Errno>
+  package typealias Answer = @Sendable (FakeHost) -> Result<[UInt8], Errno>
 
   private struct State: Sendable {
     var requests: [[UInt64]] = []
@@ -34,7 +33,7 @@ final class FakeHost: GuestPort {
   private let callStart: FileDescriptor
   private let callEnd: FileDescriptor
 
-  init() throws {
+  package init() throws {
     let pair = try UnixSocket.pair()
     callStart = pair.first
     callEnd = pair.second
@@ -43,7 +42,7 @@ final class FakeHost: GuestPort {
 
   // MARK: What the launcher sees
 
-  func request(_ words: [UInt64]) throws(Errno) -> Int {
+  package func request(_ words: [UInt64]) throws(Errno) -> Int {
     let result = state.withLock { state in Self.answer(words, &state) }
     return try result.get()
   }
@@ -63,30 +62,30 @@ final class FakeHost: GuestPort {
     }
   }
 
-  func read(upTo limit: Int) throws(Errno) -> [UInt8] {
+  package func read(upTo limit: Int) throws(Errno) -> [UInt8] {
     let answer = state.withLock { $0.answers.isEmpty ? nil : $0.answers.removeFirst() }
     guard let answer else { throw .invalidArgument }
     return Array(try answer(self).get().prefix(limit))
   }
 
-  func target(_ request: UInt64, _ argument: UInt64) throws(Errno) -> CallTarget {
+  package func target(_ request: UInt64, _ argument: UInt64) throws(Errno) -> CallTarget {
     CallTarget(writing: (request, argument, 0), byteCount: 16, to: try callStart.duplicate())
   }
 
   // MARK: What the test does
 
-  var requests: [[UInt64]] { state.withLock { $0.requests } }
-  var attached: Set<UInt64> { state.withLock { Set($0.eventfds.keys) } }
+  package var requests: [[UInt64]] { state.withLock { $0.requests } }
+  package var attached: Set<UInt64> { state.withLock { Set($0.eventfds.keys) } }
 
   /// Lets each request of a number fail; nil: succeed again.
-  func fail(_ request: UInt64, _ error: Errno?) { state.withLock { $0.failures[request] = error } }
-  func setInitializeResult(_ result: Int) { state.withLock { $0.initializeResult = result } }
+  package func fail(_ request: UInt64, _ error: Errno?) { state.withLock { $0.failures[request] = error } }
+  package func setInitializeResult(_ result: Int) { state.withLock { $0.initializeResult = result } }
 
   /// What the next reads return.
-  func play(_ answers: Answer...) { state.withLock { $0.answers += answers } }
+  package func play(_ answers: Answer...) { state.withLock { $0.answers += answers } }
 
   /// The guest notifies an address. - Returns: whether an eventfd took it.
-  func notify(_ address: UInt64) -> Bool {
+  package func notify(_ address: UInt64) -> Bool {
     let eventfd = state.withLock { $0.eventfds[address] }
     guard let eventfd else { return false }
     try? eventfd.descriptor.sendWakeup()
@@ -94,7 +93,7 @@ final class FakeHost: GuestPort {
   }
 
   /// The calls so far: pairs of request and interrupt.
-  var calls: [[UInt64]] {
+  package var calls: [[UInt64]] {
     // It fails where there is none that was not seen.
     let bytes = (try? callEnd.read(upTo: 1600)) ?? []
     let new: [[UInt64]] = stride(from: 0, to: bytes.count, by: 16).map {
@@ -107,14 +106,14 @@ final class FakeHost: GuestPort {
   }
 
   /// Waits until there is another call, for a while.
-  func waitForCall(_ time: Duration) throws {
+  package func waitForCall(_ time: Duration) throws {
     _ = try Poll.wait(for: .readable, on: callEnd, timeout: time)
   }
 }
 
 /// Answers of a host.
-enum Host {
-  static func notified(_ address: UInt64) -> FakeHost.Answer {
+package enum Host {
+  package static func notified(_ address: UInt64) -> FakeHost.Answer {
     { _ in
       var bytes: [UInt8] = []
       bytes.append(littleEndian: address)
@@ -122,12 +121,12 @@ enum Host {
     }
   }
 
-  static func bytes(_ bytes: [UInt8]) -> FakeHost.Answer { { _ in .success(bytes) } }
-  static func text(_ text: String) -> FakeHost.Answer { bytes(Array(text.utf8) + [0]) }
-  static func error(_ errno: Errno) -> FakeHost.Answer { { _ in .failure(errno) } }
+  package static func bytes(_ bytes: [UInt8]) -> FakeHost.Answer { { _ in .success(bytes) } }
+  package static func text(_ text: String) -> FakeHost.Answer { bytes(Array(text.utf8) + [0]) }
+  package static func error(_ errno: Errno) -> FakeHost.Answer { { _ in .failure(errno) } }
 
   /// Waits like a guest that does nothing, until a signal comes.
-  static let sleep: FakeHost.Answer = { _ in waitForSignal() }
+  package static let sleep: FakeHost.Answer = { _ in waitForSignal() }
 
   private static func waitForSignal() -> Result<[UInt8], Errno> {
     do throws(Errno) {

@@ -2,34 +2,36 @@
 //
 // Kernels that these tests make up, byte by byte.
 
-import Linux
-
-@testable import LguestTransport
-
-/// A file of the given bytes.
-func file(_ bytes: [UInt8], path: String = "kernel") throws -> GuestFile {
-  let file = try Memfd.create(name: "kernel", size: UInt64(bytes.count))
-  _ = try file.write(bytes, at: 0)
-  return try GuestFile(file, path: path)
-}
+import LguestTransport
 
 /// An ELF executable.
-struct ELF {
-  struct Segment {
-    var type: UInt32 = 1
-    var address: UInt32
-    var bytes: [UInt8]
-    var memoryCount: UInt32?
+package struct ELF {
+  package init() {}
+
+  package struct Segment {
+    package var type: UInt32 = 1
+    package var address: UInt32
+    package var bytes: [UInt8]
+    package var memoryCount: UInt32?
+
+    package init(
+      type: UInt32 = 1, address: UInt32, bytes: [UInt8], memoryCount: UInt32? = nil
+    ) {
+      self.type = type
+      self.address = address
+      self.bytes = bytes
+      self.memoryCount = memoryCount
+    }
   }
 
-  var fileClass: UInt8 = 1
-  var type: UInt16 = 2
-  var machine: UInt16 = 3
-  var entry: UInt32 = 0x100_0000
-  var segmentSize: UInt16 = 32
-  var segments = [Segment(address: 0x100_0000, bytes: Array("..lguest..".utf8))]
+  package var fileClass: UInt8 = 1
+  package var type: UInt16 = 2
+  package var machine: UInt16 = 3
+  package var entry: UInt32 = 0x100_0000
+  package var segmentSize: UInt16 = 32
+  package var segments = [Segment(address: 0x100_0000, bytes: Array("..lguest..".utf8))]
 
-  var bytes: [UInt8] {
+  package var bytes: [UInt8] {
     var bytes: [UInt8] =
       [0x7f, 0x45, 0x4c, 0x46, fileClass, 1, 1] + [UInt8](repeating: 0, count: 9)
     bytes.append(littleEndian: type)
@@ -63,16 +65,18 @@ struct ELF {
 }
 
 /// A bzImage.
-struct BzImage {
-  var setupSectors: UInt8 = 2
-  var version: UInt16 = 0x20a
-  var loadFlags: UInt8 = 1
-  var moreLoadFlags: UInt16 = 0
-  var start: UInt32 = 0x10_0000
-  var unpackedSize: UInt32 = 0x40_0000
-  var payload = [UInt8](repeating: 0xab, count: 5000)
+package struct BzImage {
+  package init() {}
 
-  var bytes: [UInt8] {
+  package var setupSectors: UInt8 = 2
+  package var version: UInt16 = 0x20a
+  package var loadFlags: UInt8 = 1
+  package var moreLoadFlags: UInt16 = 0
+  package var start: UInt32 = 0x10_0000
+  package var unpackedSize: UInt32 = 0x40_0000
+  package var payload = [UInt8](repeating: 0xab, count: 5000)
+
+  package var bytes: [UInt8] {
     let sectors = setupSectors == 0 ? 4 : Int(setupSectors)
     var bytes = [UInt8](repeating: 0, count: (sectors + 1) * 512)
     bytes[0x1f1] = setupSectors
