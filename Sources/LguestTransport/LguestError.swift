@@ -53,19 +53,22 @@ extension LguestError: CustomStringConvertible {
     switch self {
     case .noModule:
       "there is no /dev/lguest: the lguest module is not loaded; build and load it with "
-        + "'make -C Kernel/module' and 'insmod Kernel/module/lguest.ko', or see it run inside QEMU "
-        + "with 'make demo-lguest'"
+        + "\(Self.building), or see it run inside QEMU with 'make demo'"
     case .notOpened(let errno) where errno == .accessDenied || errno == .permission:
       "no right to open /dev/lguest; run as root: it takes CAP_SYS_ADMIN"
     case .notOpened(let errno): "cannot open /dev/lguest: \(errno)"
     case .wrongInterface(let found):
-      "the lguest module speaks another interface (\(found)); load the one of this version"
+      "the lguest module speaks another interface (\(found)); take it out with 'rmmod lguest', build and "
+        + "load this version's with \(Self.building), or see that run inside QEMU with 'make demo'"
     case .refused(let errno) where errno == .noMemory:
       "the lguest module refuses the guest: \(errno); give it less --memory, or raise "
         + "the limit of locked memory (ulimit -l)"
-    case .refused(let errno): "the lguest module refuses the guest: \(errno)"
+    case .refused(let errno):
+      "the lguest module refuses the guest: \(errno); if it is of another version, take it out with "
+        + "'rmmod lguest', and build and load this one's with \(Self.building)"
     case .host(let action, let reason): "cannot \(action): \(reason)"
-    case .unreadable(let path, let errno): "cannot read \(path): \(errno)"
+    case .unreadable(let path, let errno):
+      "cannot read \(path): \(errno); \(Self.remedy(forUnreadable: errno))"
     case .notAKernel(let path):
       "\(path) is no kernel; give a bzImage or an ELF file (vmlinux)"
     case .notI386(let path, let found):
@@ -90,6 +93,18 @@ extension LguestError: CustomStringConvertible {
       "\(device): no interrupt is left; a guest has 31, one for each queue; leave out a device"
     case .deviceNotDescribable(let device, let reason):
       "\(device): lguest cannot describe it: \(reason)"
+    }
+  }
+
+  private static let building = "'make -C Kernel/module' and 'insmod Kernel/module/lguest.ko'"
+
+  private static func remedy(forUnreadable errno: Errno) -> String {
+    switch errno {
+    case .notFound, .notDirectory: "name a file that is there"
+    case .isDirectory: "name a file in it"
+    case .invalidArgument: "name a regular file"
+    case .accessDenied, .permission: "let your user read it (chmod), or run as root"
+    default: "copy it to storage that works"
     }
   }
 

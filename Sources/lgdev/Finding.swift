@@ -81,7 +81,7 @@ extension Finding {
     deviceFile(
       "lguest", "/dev/lguest", missing: .problem, use: "guests run with --transport lguest",
       load: "build and load the module: 'make -C Kernel/module', 'insmod Kernel/module/lguest.ko'; "
-        + "or see it inside QEMU: 'make demo-lguest'")
+        + "or see it inside QEMU: 'make demo'")
   }
 
   private static var tun: Finding {

@@ -118,7 +118,7 @@ private let restart = Errno(rawValue: 85)
   @Test func `a machine without the module is told how to get it`() throws {
     #expect(throws: LguestError.noModule) { try DevicePort(path: "/no/such") }
     let text = LguestError.noModule.description
-    #expect(text.contains("make -C Kernel/module") && text.contains("make demo-lguest"))
+    #expect(text.contains("make -C Kernel/module") && text.contains("make demo'"))
   }
 
   @Test func `a file that cannot be opened says why`() throws {
