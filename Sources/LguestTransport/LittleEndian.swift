@@ -15,7 +15,8 @@ extension [UInt8] {
   }
 
   /// Writes a number at an offset. - Precondition: all of it lies within.
-  package mutating func put<Word: FixedWidthInteger & UnsignedInteger>(_ word: Word, at offset: Int) {
+  package mutating func put<Word: FixedWidthInteger & UnsignedInteger>(_ word: Word, at offset: Int)
+  {
     for index in 0..<MemoryLayout<Word>.size {
       self[offset + index] = UInt8(truncatingIfNeeded: word >> Word(8 * index))
     }

@@ -118,7 +118,8 @@ private let powerDown: [FakeHost.Answer] = [Host.error(.notFound), Host.text("CR
       dup2(line.raw, 0)
       dup2(line.raw, 1)
       let user = try terminal.descriptor.duplicate()
-      let view = Shared(try FileDescriptor.open(terminal.path, [.readWrite, .noControllingTerminal]))
+      let view = Shared(
+        try FileDescriptor.open(terminal.path, [.readWrite, .noControllingTerminal]))
       let keys = Shared(user)
       let bed = try FleetBed(
         in: folder, [("at", [.console(try ConsoleArgument("stdio"))]), ("other", [])])

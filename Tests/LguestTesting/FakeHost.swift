@@ -78,8 +78,12 @@ package final class FakeHost: GuestPort {
   package var attached: Set<UInt64> { state.withLock { Set($0.eventfds.keys) } }
 
   /// Lets each request of a number fail; nil: succeed again.
-  package func fail(_ request: UInt64, _ error: Errno?) { state.withLock { $0.failures[request] = error } }
-  package func setInitializeResult(_ result: Int) { state.withLock { $0.initializeResult = result } }
+  package func fail(_ request: UInt64, _ error: Errno?) {
+    state.withLock { $0.failures[request] = error }
+  }
+  package func setInitializeResult(_ result: Int) {
+    state.withLock { $0.initializeResult = result }
+  }
 
   /// What the next reads return.
   package func play(_ answers: Answer...) { state.withLock { $0.answers += answers } }

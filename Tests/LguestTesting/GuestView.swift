@@ -15,5 +15,7 @@ package struct GuestView {
     memory = try unsafe TestMemory(regions: [region], owner: Nobody())
   }
 
-  package func bytes(_ address: UInt64, _ count: Int) -> [UInt8] { memory.bytes(at: address, count: count) }
+  package func bytes(_ address: UInt64, _ count: Int) -> [UInt8] {
+    memory.bytes(at: address, count: count)
+  }
 }
