@@ -31,7 +31,7 @@ swift build -q --product generate-manual >&2
 rm -rf "$pages"
 mkdir -p "$pages" "$destination/share/man/man1"
 .build/debug/generate-manual "$program" --multi-page --output-directory "$pages"
-for page in lgdev lgdev.serve lgdev.config lgdev.config.check lgdev.doctor; do
+for page in lgdev lgdev.serve lgdev.config lgdev.config.check lgdev.top lgdev.stats lgdev.doctor; do
   # Headlines in the running text become sections, shown as they are written.
   awk '
     /^[A-Z]+$/ { if (open) print ".Ed"; print ".Sh " $0; print ".Bd -literal"; open = 1; next }

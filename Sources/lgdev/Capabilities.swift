@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import FoundationEssentials
-
 /// What `--print-capabilities` prints: a VhostUserBackendCapabilities object, as QEMU's
 /// docs/interop/vhost-user.json defines it.
 struct Capabilities: Codable, Equatable {
@@ -16,11 +14,5 @@ struct Capabilities: Codable, Equatable {
   }
 
   /// The object as JSON.
-  var json: String {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .prettyPrinted]
-    // Strings and arrays of strings always encode.
-    guard let data = try? encoder.encode(self) else { return "{}" }
-    return String(decoding: data, as: UTF8.self)
-  }
+  var json: String { JSONText.of(self) }
 }

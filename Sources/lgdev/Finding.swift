@@ -45,11 +45,7 @@ struct Finding: Codable, Equatable {
 
   /// As JSON.
   static func json(_ findings: [Finding]) -> String {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-    // Strings always encode.
-    guard let data = try? encoder.encode(findings) else { return "[]" }
-    return String(decoding: data, as: UTF8.self)
+    JSONText.of(findings)
   }
 }
 

@@ -23,10 +23,15 @@ struct Lgdev: ParsableCommand {
         Look into a disk image:
           lgdev export disk.img /mnt
 
+        Watch what its queues do:
+          lgdev top
+
         See 'lgdev help serve' for the devices and more examples.
       """,
     version: "lgdev \(version)",
-    subcommands: [Serve.self, ExportCommand.self, ConfigCommand.self, Doctor.self])
+    subcommands: [
+      Serve.self, ExportCommand.self, ConfigCommand.self, Top.self, Stats.self, Doctor.self,
+    ])
 
   /// The version of the whole project.
   static let version = "0.1.0"
@@ -61,17 +66,19 @@ struct Lgdev: ParsableCommand {
       complain(error.description)
       return 1
     } catch {
-      return answer(error)
+      return answer(error, to: invocation.arguments)
     }
   }
 
   /// Prints what ArgumentParser has to say: help and version, or what is wrong with the command line.
-  private static func answer(_ error: any Error) -> Int32 {
+  private static func answer(_ error: any Error, to arguments: [String]) -> Int32 {
     guard exitCode(for: error) != .success else {
       print(fullMessage(for: error))
       return 0
     }
-    complain(message(for: error) + " (see 'lgdev serve --help')")
+    let command =
+      configuration.subcommands.map { $0._commandName }.first { $0 == arguments.first } ?? "serve"
+    complain(message(for: error) + " (see 'lgdev \(command) --help')")
     return 2
   }
 

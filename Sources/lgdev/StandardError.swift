@@ -17,6 +17,15 @@ enum StandardError {
 
 /// The output stream.
 enum StandardOutput {
+  /// Writes all bytes.
+  ///
+  /// - Throws: where nobody takes them.
+  static func writeAll(_ bytes: [UInt8]) throws(HostError) {
+    do throws(Errno) { try FileDescriptor.duplicating(1).writeAll(bytes) } catch {
+      throw HostError("cannot write to the output: \(error)")
+    }
+  }
+
   /// Writes bytes as they are.
   static func write(_ bytes: [UInt8]) {
     guard let stream = try? FileDescriptor.duplicating(1) else { return }

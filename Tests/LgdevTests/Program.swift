@@ -50,15 +50,20 @@ final class Program {
   ///   - directory: where it runs.
   ///   - input: a descriptor that becomes number 3, by way of standard input.
   ///   - terminal: a descriptor that becomes standard input.
+  ///   - screen: a descriptor that becomes standard output.
+  ///   - environment: what is to be in the environment besides what is there.
   init(
     _ arguments: [String], in directory: TemporaryDirectory, input: Int32? = nil,
-    terminal: Int32? = nil
+    terminal: Int32? = nil, screen: Int32? = nil, environment: [String: String] = [:]
   ) throws {
     self.directory = directory
     files = try TemporaryDirectory()
     for name in ["out", "err"] { try files.makeFile(name, size: 0) }
     process.currentDirectoryURL = URL(fileURLWithPath: directory.path)
-    process.standardOutput = FileHandle(forWritingAtPath: "\(files.path)/out")
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    process.standardOutput =
+      screen.map { FileHandle(fileDescriptor: $0, closeOnDealloc: false) }
+      ?? FileHandle(forWritingAtPath: "\(files.path)/out")
     process.standardError = FileHandle(forWritingAtPath: "\(files.path)/err")
     if let input {
       process.executableURL = URL(fileURLWithPath: "/bin/sh")
