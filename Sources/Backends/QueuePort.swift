@@ -122,6 +122,11 @@ public struct QueuePort: ~Copyable, Sendable {
   }
 
   private mutating func wait(_ source: WakeSource, kicks: Bool, timeout: Duration?) -> Wake {
+    if kicks, wiring.sleepsInKick, kickDescriptor >= 0, source.descriptor < 0, timeout == nil {
+      // Interruptions come through the kick too.
+      drainKick()
+      return isInterrupted ? [.queue, .interrupted] : .queue
+    }
     var timeout = timeout
     if kicks, wiring.kick == nil {
       timeout = min(timeout ?? Self.pollInterval, Self.pollInterval)

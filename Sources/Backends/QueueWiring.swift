@@ -65,6 +65,9 @@ public struct QueueWiring: ~Copyable, Sendable {
   /// Readable when the driver has kicked: an eventfd or a stream, read in full. nil: no kick ever comes,
   /// and the queue is looked at from time to time.
   public var kick: FileDescriptor?
+  /// Whether the kick is an eventfd of this process's own whose reads wait. The worker then sleeps in
+  /// read(2), one system call where poll(2) and a read would be two.
+  public internal(set) var sleepsInKick: Bool
   /// Calls the driver. nil: the driver looks by itself.
   public var call: CallTarget?
   /// Told once when the driver has broken its ring.
@@ -76,6 +79,21 @@ public struct QueueWiring: ~Copyable, Sendable {
     onFault: (@Sendable (RingError) -> Void)? = nil
   ) {
     self.kick = kick
+    sleepsInKick = false
+    self.call = call
+    self.onFault = onFault
+  }
+
+  /// Wires a queue whose kicks come through an eventfd that this process has made, and that only the
+  /// queue's worker reads.
+  ///
+  /// - Parameter kick: an eventfd without O_NONBLOCK.
+  public init(
+    sleepingIn kick: consuming FileDescriptor, call: consuming CallTarget?,
+    onFault: (@Sendable (RingError) -> Void)? = nil
+  ) {
+    self.kick = consume kick
+    sleepsInKick = true
     self.call = call
     self.onFault = onFault
   }
@@ -87,6 +105,15 @@ extension QueueWiring {
     switch kick {
     case .some(let kick): kick.raw
     case .none: -1
+    }
+  }
+
+  /// The eventfd in which the worker sleeps, for those who wake it, or nil where it polls.
+  borrowing func ownKick() throws(Errno) -> EventFD? {
+    guard sleepsInKick else { return nil }
+    switch kick {
+    case .some(let kick): return EventFD(adopting: try kick.duplicate())
+    case .none: return nil
     }
   }
 

@@ -25,7 +25,7 @@ public enum QueueWorker {
     name: String, queue: consuming Virtqueue, body: consuming Body,
     wiring: consuming QueueWiring, statistics: QueueStatistics
   ) throws(Errno) -> RunningQueue {
-    let control = try WorkerControl()
+    let control = try WorkerControl(kick: wiring.ownKick())
     let counters = statistics.current
     let meter = QueueMeter(counters)
     // The thread that begins goes on writing where this one ends.
@@ -79,7 +79,9 @@ private struct WorkerState<Body: QueueBody & ~Copyable>: ~Copyable, Sendable {
           report(error)
           isReported = true
         }
-      case .replaceKick(let kick): port.wiring.kick = kick
+      case .replaceKick(let kick):
+        port.wiring.kick = kick
+        port.wiring.sleepsInKick = false
       case .replaceCall(let call):
         port.wiring.call = call
         // Whatever the old descriptor was told may not have been heard.

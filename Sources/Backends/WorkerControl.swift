@@ -24,8 +24,12 @@ final class WorkerControl: Sendable {
   private let wish = Mutex<Wish?>(nil)
   private let wake: EventFD
   private let granted: EventFD
+  /// What the worker may sleep in besides: its kick's eventfd.
+  private let kick: EventFD?
 
-  init() throws(Errno) {
+  /// - Parameter kick: where the worker sleeps in read(2) of its kicks.
+  init(kick: consuming EventFD? = nil) throws(Errno) {
+    self.kick = kick
     wake = try EventFD(nonBlocking: true)
     granted = try EventFD(nonBlocking: false)
   }
@@ -57,6 +61,10 @@ final class WorkerControl: Sendable {
     wish.withLock { $0 = new.take() }
     interrupted.store(true, ordering: .relaxed)
     wake.signal()
+    switch kick {
+    case .some(let kick): kick.signal()
+    case .none: break
+    }
   }
 
   /// Wishes the worker's end, once.

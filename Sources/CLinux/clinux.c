@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/rseq.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 const int clinux_EFD_CLOEXEC = EFD_CLOEXEC;
@@ -18,6 +20,14 @@ int clinux_ppoll(void *entries, unsigned long count, const void *timeout)
 }
 
 int clinux_gettid(void) { return gettid(); }
+
+/* rseq(2): what the C library has registered for the thread, and with these arguments (glibc 2.35). */
+int clinux_rseq_unregister(void)
+{
+	char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+
+	return syscall(SYS_rseq, area, sizeof(struct rseq), RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
+}
 
 int clinux_pthread_setname(unsigned long thread, const char *name)
 {

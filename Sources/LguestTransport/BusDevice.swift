@@ -15,7 +15,7 @@ final class BusQueue {
 
   init(_ slot: QueueSlot) throws(Errno) {
     self.slot = slot
-    kick = try EventFD()
+    kick = try EventFD(nonBlocking: false)
   }
 
   var isRunning: Bool { running != nil }
@@ -29,7 +29,7 @@ final class BusQueue {
       layout: slot.layout, size: slot.size, features: features, position: .start)
     let queue = try Virtqueue(configuration, memory: memory)
     let wiring = QueueWiring(
-      kick: try kick.descriptor.duplicate(), call: try gate.interrupt(slot.interrupt),
+      sleepingIn: try kick.descriptor.duplicate(), call: try gate.interrupt(slot.interrupt),
       onFault: onFault)
     try gate.attach(kick.descriptor, to: slot.address)
     do {
@@ -50,6 +50,8 @@ final class BusQueue {
     guard let running = running.take() else { return }
     _ = running.stop()
     gate.detach(from: slot.address)
+    // Signalled first, the drain does not wait where there was no kick.
+    kick.signal()
     kick.drain()
   }
 }

@@ -22,6 +22,9 @@ struct Launcher {
   /// Runs the guest until it does not want to be started again.
   func run() -> GuestEnd {
     let trouble = TroubleReport { [logger] line in logger.warning("\(line)") }
+    // The guest runs inside read(2); every time that a worker took the processor from it, an area to keep
+    // up to date would get it out of there.
+    CurrentThread.leaveRestartableSequences()
     // A guest can start again as often as it likes.
     let restarts = TroubleReport { [logger] line in logger.info("\(line)") }
     while true {

@@ -29,6 +29,13 @@ public enum CurrentThread {
     }
   }
 
+  /// Takes back what the C library has registered with the kernel for it (rseq(2)): where there is an area
+  /// to keep up to date, each time it was preempted the kernel makes it return to user space first. Where
+  /// there is none nothing happens.
+  ///
+  /// For a thread that stays inside a system call: `sched_getcpu` becomes slower on it.
+  public static func leaveRestartableSequences() { _ = clinux_rseq_unregister() }
+
   /// Moves it to a network of its own, which goes with the last thread and tap in it (unshare(2)). Threads
   /// that it starts later are in it too.
   ///

@@ -23,6 +23,7 @@ int clinux_ppoll(void *entries, unsigned long count, const void *timeout);
 
 /* Threads: pthread_setname_np(3), pthread_attr_setaffinity_np(3), sched_setaffinity(2). */
 int clinux_gettid(void);
+int clinux_rseq_unregister(void);
 int clinux_pthread_setname(unsigned long thread, const char *name);
 int clinux_pthread_getname(unsigned long thread, char *name, size_t size);
 int clinux_pthread_attr_setaffinity(void *attr, size_t size, const void *mask);
