@@ -41,6 +41,7 @@ final class QueueBed {
   private var driver: Driver
   let kick: EventFD
   private let call: EventFD
+  private let sleepsInKick: Bool
   private var queue: Virtqueue?
   private var running: RunningQueue?
 
@@ -49,11 +50,12 @@ final class QueueBed {
   /// - Parameters:
   ///   - features: besides those of the format.
   ///   - byteCount: of guest memory for buffers.
+  ///   - sleepsInKick: the worker waits in read(2) of its kicks.
   ///   - started: false to offer something before `start()`.
   init(
     _ device: any Device, index: Int = 0, _ format: QueueFormat = .split, size: UInt16 = 16,
     features: Features = [.indirectDescriptors, .eventIndex], byteCount: UInt64 = 0x40_0000,
-    started: Bool = true
+    sleepsInKick: Bool = false, started: Bool = true
   ) throws {
     self.device = device
     self.index = index
@@ -68,7 +70,8 @@ final class QueueBed {
       }
     driver = Driver(plan, memory: memory, features: features.union(format.features))
     queue = try Virtqueue(driver.configuration, memory: memory.guestMemory)
-    kick = try EventFD()
+    kick = try EventFD(nonBlocking: !sleepsInKick)
+    self.sleepsInKick = sleepsInKick
     call = try EventFD()
     if started { try start() }
   }
@@ -80,9 +83,11 @@ final class QueueBed {
   /// Starts the queue's worker.
   func start() throws {
     guard let queue = queue.take() else { preconditionFailure("the queue is running") }
-    let wiring = QueueWiring(
-      kick: try kick.descriptor.duplicate(),
-      call: CallTarget(signalling: try call.descriptor.duplicate()))
+    let kick = try kick.descriptor.duplicate()
+    let call = CallTarget(signalling: try call.descriptor.duplicate())
+    let wiring =
+      sleepsInKick
+      ? QueueWiring(sleepingIn: kick, call: call) : QueueWiring(kick: kick, call: call)
     running = try device.start(queue, index: index, wiring: wiring)
   }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CLinux
 import Glibc
 import Testing
 
@@ -29,6 +30,19 @@ private struct Token: ~Copyable, Sendable {
     let (id, name) = worker.join()
     #expect(id != CurrentThread.id)
     #expect(name == "a-name-that-is-")
+  }
+
+  @Test("leaves restartable sequences, which it has from the C library")
+  func leavesRestartableSequences() throws {
+    let thread = try WorkerThread<Int32>.start(name: "with", state: ()) { _ in
+      clinux_rseq_unregister()
+    }
+    #expect(thread.join() == 0)
+    let other = try WorkerThread<Int32>.start(name: "without", state: ()) { _ in
+      CurrentThread.leaveRestartableSequences()
+      return clinux_rseq_unregister()
+    }
+    #expect(other.join() == -1)
   }
 
   @Test func signalsFromOutsideAreBlockedAndFaultsAreNot() throws {
