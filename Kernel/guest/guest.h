@@ -112,6 +112,7 @@ void adversary(const char *which);
 /* The cases that come before LGUEST_INIT; it returns when `which` is none of them. */
 void adversary_early(const char *which);
 void speed(void);
+void mix(void);
 void kicks(uint32_t count);
 void barriers(uint32_t rounds);
 

@@ -5,8 +5,9 @@
  * It starts as Linux 2.6.31 does: the first hypercall, LGUEST_INIT, names lguest_data; then it makes
  * page tables, segments, traps, interrupts and time of its own, and finds its devices. Words on the
  * command line say what it is then: a monitor for a person (no word), a test of itself and its host
- * (`selfcheck`), a guest that does what it must not (`adversary=CASE`), a stop-watch (`speed`), very
- * many requests (`kicks=N`), or barriers between writes (`barriers=N`).
+ * (`selfcheck`), a guest that does what it must not (`adversary=CASE`), a stop-watch (`speed`), what
+ * that measures in turn and for ever (`mix`), very many requests (`kicks=N`), or barriers between writes
+ * (`barriers=N`).
  */
 #include "bus.h"
 #include "console.h"
@@ -128,6 +129,8 @@ void guest_main(void)
 		adversary(word("adversary"));
 	else if (word("speed"))
 		speed();
+	else if (word("mix"))
+		mix();
 	else if (word("kicks"))
 		kicks(number(word("kicks")));
 	else if (word("barriers"))

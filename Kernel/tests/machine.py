@@ -29,6 +29,8 @@ COMPLAINTS = re.compile(
   r"|do_IRQ: .* No irq handler|Fixing recursive fault"
 )
 
+# Seconds after which a machine that does not answer hangs.
+_QMP_LIMIT = 120
 _ACCEL = ["-accel", "tcg,thread=multi"]
 # Virtual time is 8 ns for each instruction, which one thread executes.
 _ICOUNT = ["-accel", "tcg,thread=single", "-icount", "shift=3,sleep=off"]
@@ -104,7 +106,7 @@ class Machine:
     try:
       if not self._qmp:
         self._qmp = socket.socket(socket.AF_UNIX)
-        self._qmp.settimeout(5)
+        self._qmp.settimeout(_QMP_LIMIT)
         self._qmp.connect(self._qmp_path)
         self._answers = self._qmp.makefile("r")
         self._answers.readline()

@@ -5,12 +5,21 @@
 # Each is a general protection fault of the Switcher's own, 256 + 13.
 load
 deaths=0
-(read -r _ </dev/console; : >/tmp/over) &
+{
+  read -r _ </dev/console
+  : >/tmp/over
+  until [ -e /tmp/ended ]; do
+    killall -q -9 launcher
+    usleep 50000
+  done
+} &
 echo "@@switcher $(cat /sys/module/lguest/sections/.text.switcher)"
 while [ ! -e /tmp/over ]; do
-  timeout 20 launcher 16 /guest speed </dev/null >/tmp/speed.out 2>&1
-  grep -q "unhandled trap 269" /tmp/speed.out && deaths=$((deaths + 1))
+  timeout $PATIENCE launcher 16 /guest mix </dev/null >/tmp/mix.out 2>&1
+  grep -q "unhandled trap 269" /tmp/mix.out && deaths=$((deaths + 1))
 done
+: >/tmp/ended
+wait
 echo "@@figure came $deaths"
 selfcheck "a guest afterwards" 16 /guest
 unload
