@@ -12,6 +12,7 @@ public struct SparseImage: Sendable {
   public var byteCount: UInt64
   private var pages: [UInt64: [UInt8]] = [:]
   private static let pageSize: UInt64 = 4096
+  private static let zeros = [UInt8](repeating: 0, count: 4096)
 
   /// An image of zeros.
   public init(byteCount: UInt64) { self.byteCount = byteCount }
@@ -29,7 +30,7 @@ public struct SparseImage: Sendable {
       guard position < byteCount else { return }
       let page = position / Self.pageSize
       let place = Int(position % Self.pageSize)
-      pages[page, default: Array(repeating: 0, count: Int(Self.pageSize))][place] = byte
+      pages[page, default: Self.zeros][place] = byte
       position += 1
     }
   }
@@ -49,11 +50,8 @@ public struct SparseImage: Sendable {
     while position < end {
       let place = position % Self.pageSize
       let length = min(Self.pageSize - place, end - position)
-      if let page = pages[position / Self.pageSize] {
-        bytes += page[Int(place)..<Int(place + length)]
-      } else {
-        bytes += repeatElement(0, count: Int(length))
-      }
+      let page = pages[position / Self.pageSize] ?? Self.zeros
+      bytes += page[Int(place)..<Int(place + length)]
       position += length
     }
     return bytes

@@ -94,13 +94,14 @@ func tool(
   // Whoever tests may have a language.
   process.environment = ["LC_ALL": "C.UTF-8", "PATH": folders.joined(separator: ":")]
   let output = Foundation.Pipe()
-  let inlet = Foundation.Pipe()
   process.standardOutput = output
   process.standardError = output
-  process.standardInput = inlet
+  // Not a pipe: whoever writes to one whose reader has ended is ended by SIGPIPE.
+  let file = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString)
+  try Data(input.utf8).write(to: file)
+  defer { try? FileManager.default.removeItem(at: file) }
+  process.standardInput = try FileHandle(forReadingFrom: file)
   try process.run()
-  inlet.fileHandleForWriting.write(Data(input.utf8))
-  try inlet.fileHandleForWriting.close()
   let text = String(
     decoding: try output.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
   process.waitUntilExit()
