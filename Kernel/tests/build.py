@@ -5,6 +5,7 @@ The module is built in a copy of its sources, a folder a kernel, so that the tre
 two kernels do not share objects.
 """
 
+import functools
 import os
 import re
 import shutil
@@ -58,6 +59,15 @@ def lgdev():
     folder = "lib64" if "ld-linux" in path else "lib"
     files[f"{folder}/{os.path.basename(path)}"] = path
   return files
+
+
+@functools.cache
+def cycles():
+  """The rate of this machine's time-stamp counter in kHz."""
+  out = f"{places.CACHE}/programs"
+  os.makedirs(out, exist_ok=True)
+  _make(f"{places.HERE}/host", f"OUT={out}")
+  return subprocess.run([f"{out}/cycles"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def linux_init():
