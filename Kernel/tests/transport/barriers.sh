@@ -19,7 +19,7 @@ record() {
   truncate -s 2M /tmp/disk
   echo >$tracing/trace
   echo 1 >$tracing/tracing_on
-  lguest 120 --kernel /guest --memory 16M --append barriers=$rounds --block "path=/tmp/disk,engine=$1" \
+  lguest --kernel /guest --memory 16M --append barriers=$rounds --block "path=/tmp/disk,engine=$1" \
     </dev/null
   echo 0 >$tracing/tracing_on
   cat $tracing/trace >/tmp/trace

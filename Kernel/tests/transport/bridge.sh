@@ -7,12 +7,12 @@ ip link add br0 type bridge
 ip link set br0 up
 
 printf 'net talk 10.0.0.2\rhalt\r' >/tmp/other.keys
-timeout -s KILL 200 lgdev serve --transport lguest --console stdio --kernel /guest-pae --memory 16M \
+timeout -s KILL $PATIENCE lgdev serve --transport lguest --console stdio --kernel /guest-pae --memory 16M \
   --append ip=10.0.0.3 --net tap=tap1,bridge=br0,mac=02:00:00:00:00:03 \
   </tmp/other.keys >/tmp/other.out 2>&1 &
 other=$!
 printf 'net talk 10.0.0.3\rhalt\r' >/tmp/keys
-lguest 200 --kernel /guest --memory 16M --net tap=tap0,bridge=br0,mac=02:00:00:00:00:02 </tmp/keys
+lguest --kernel /guest --memory 16M --net tap=tap0,bridge=br0,mac=02:00:00:00:00:02 </tmp/keys
 wait $other
 other_code=$?
 ends "one of two guests on a bridge ends well" 0
