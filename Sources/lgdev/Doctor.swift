@@ -5,6 +5,7 @@ import ArgumentParser
 /// `lgdev doctor`.
 struct Doctor: ParsableCommand {
   static let configuration = CommandConfiguration(
+    commandName: "doctor",
     abstract: "Say what this machine can do, and how to mend what it cannot.",
     discussion: """
       The exit code is the number of problems: of what is missing to run a guest

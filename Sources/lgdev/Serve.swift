@@ -7,6 +7,7 @@ import Logging
 /// `lgdev serve`.
 struct Serve: ParsableCommand {
   static let configuration = CommandConfiguration(
+    commandName: "serve",
     abstract: "Serve devices to a virtual machine, or run a guest with them.",
     discussion: """
       With --transport lguest this program runs the guest itself, on the lguest

@@ -6,6 +6,7 @@ import Linux
 /// `lgdev stats`.
 struct Stats: ParsableCommand {
   static let configuration = CommandConfiguration(
+    commandName: "stats",
     abstract: "Show once what the queues of running daemons have done.",
     discussion: """
       The numbers count from the daemon's start. IN is what went into the guest's memory,

@@ -13,6 +13,7 @@ import Linux
 /// `lgdev top`.
 struct Top: ParsableCommand {
   static let configuration = CommandConfiguration(
+    commandName: "top",
     abstract: "Watch the queues of running daemons.",
     discussion: """
       For each queue: chains, bytes, kicks and calls a second, requests in flight (DEPTH),
