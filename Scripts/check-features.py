@@ -47,7 +47,7 @@ def kernel_names():
   ):
     names.update(re.findall(r'"((?:[^"\\\n]|\\.)*)"', file.read_text()))
     # As a command of a shell script names it.
-    names.update(re.findall(r"^ *(?:ok|says|holds) '([^']*)'", file.read_text(), re.MULTILINE))
+    names.update(re.findall(r"^ *(?:ok|answer_has|holds) '([^']*)'", file.read_text(), re.MULTILINE))
   return names
 
 

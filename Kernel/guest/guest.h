@@ -115,5 +115,6 @@ void speed(void);
 void mix(void);
 void kicks(uint32_t count);
 void barriers(uint32_t rounds);
+void writes(uint32_t count);
 
 #endif

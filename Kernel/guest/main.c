@@ -6,8 +6,8 @@
  * page tables, segments, traps, interrupts and time of its own, and finds its devices. Words on the
  * command line say what it is then: a monitor for a person (no word), a test of itself and its host
  * (`selfcheck`), a guest that does what it must not (`adversary=CASE`), a stop-watch (`speed`), what
- * that measures in turn and for ever (`mix`), very many requests (`kicks=N`), or barriers between writes
- * (`barriers=N`).
+ * that measures in turn and for ever (`mix`), very many requests (`kicks=N`), barriers between writes
+ * (`barriers=N`), or writes that do not end well (`writes=N`).
  */
 #include "bus.h"
 #include "console.h"
@@ -135,6 +135,8 @@ void guest_main(void)
 		kicks(number(word("kicks")));
 	else if (word("barriers"))
 		barriers(number(word("barriers")));
+	else if (word("writes"))
+		writes(number(word("writes")));
 	else
 		monitor();
 	power_off();

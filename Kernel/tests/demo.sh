@@ -30,22 +30,17 @@ holds() {
   if "$@"; then ok "$title"; else no "$title" "$* failed"; fi
 }
 
-# await COMMAND...: until it succeeds. Fails when lgdev has ended, or after two minutes.
-await() {
-  tries=0
-  until "$@"; do
-    [ -e "/proc/$lgdev/exe" ] && [ $tries -lt 1200 ] || return 1
-    tries=$((tries + 1))
-    sleep 0.1
-  done
+gone() {
+  ! [ -e "/proc/$lgdev/exe" ]
 }
 
 prompts() {
   grep -o 'lguest> ' console | wc -l
 }
 
+# The guest has a new prompt, or never will.
 prompted() {
-  [ "$(prompts)" -gt "$before" ]
+  [ "$(prompts)" -gt "$before" ] || gone
 }
 
 # enter LINE: types it at the guest's console.
@@ -62,8 +57,8 @@ answered() {
   printf 'lguest> %s\n' "$answer" | head -n "${1:-9}" | sed 's/^/  | /' | show
 }
 
-# says TITLE TEXT: passes when the last answer holds the text.
-says() {
+# answer_has TITLE TEXT: passes when the last answer holds the text.
+answer_has() {
   case $answer in
     *"$2"*) ok "$1" ;;
     *) no "$1" "the guest did not say '$2'" ;;
@@ -92,7 +87,8 @@ begin() {
   "$LGDEV" "$@" <keys >console 2>log &
   lgdev=$!
   exec 3>keys
-  if ! await prompted; then
+  await prompted
+  if [ "$(prompts)" = 0 ]; then
     no 'the guest starts' 'it has no prompt'
     cat log console | show
     end
@@ -106,10 +102,10 @@ console() {
   step 'console: what is typed here reaches the guest, and its answer comes back'
   enter mem
   answered
-  says 'the guest has the memory that lgdev gave it' '32768 KiB'
+  answer_has 'the guest has the memory that lgdev gave it' '32768 KiB'
   enter time
   answered
-  says 'and the time of the host' 'seconds since 1970'
+  answer_has 'and the time of the host' 'seconds since 1970'
 }
 
 block() {
@@ -117,12 +113,12 @@ block() {
   printf 'hello from the host' | dd of=disk.img bs=512 seek=9 conv=notrunc 2>/dev/null
   enter 'blk read 9'
   answered 3
-  says 'the guest reads what the host wrote into the file' 'hello from the h'
+  answer_has 'the guest reads what the host wrote into the file' 'hello from the h'
   dd if=/dev/urandom of=disk.img bs=512 seek=2048 count=2048 conv=notrunc 2>/dev/null
   enter 'blk copy 2048 8192 2048'
   answered
-  says 'the guest copies a mebibyte of random bytes, with a BARRIER and a FLUSH' ' 0 requests failed'
-  says 'and reads back what it wrote' ' 0 KiB differ'
+  answer_has 'the guest copies a mebibyte of random bytes, with a BARRIER and a FLUSH' ' 0 requests failed'
+  answer_has 'and reads back what it wrote' ' 0 KiB differ'
   written=$(digest 8192 2048)
   printf '  | SHA-256 of disk.img: %s… at sector 2048, %s… at 8192\n' \
     "$(digest 2048 2048 | cut -c 1-16)" "$(echo "$written" | cut -c 1-16)" | show
@@ -133,11 +129,11 @@ net() {
   step 'net: 10.0.0.2 is the guest, 10.0.0.1 the host, on tap0'
   enter 'net ping'
   answered
-  says 'the guest pings the host, and compares the bytes that come back' '4 of 4 answers'
+  answer_has 'the guest pings the host, and compares the bytes that come back' '4 of 4 answers'
   enter 'net answer 3'
   ping -c 3 -s 1400 10.0.0.2 2>&1 | sed '/^$/d; s/^/  # /' | tee pinged | show
   answered
-  says 'the host pings the guest with 1400 bytes' '3 pings answered'
+  answer_has 'the host pings the guest with 1400 bytes' '3 pings answered'
   holds 'and hears from it each time' grep -q '3 packets received' pinged
 }
 
@@ -152,10 +148,6 @@ rng() {
   second=$(echo "$answer" | sed -n 2p)
   holds 'the guest has sixteen of them, twice, and they differ' \
     [ ${#first}${#second} = 3232 -a "$first" != "$second" ]
-}
-
-gone() {
-  ! [ -e "/proc/$lgdev/exe" ]
 }
 
 finish() {
