@@ -114,6 +114,9 @@ let package = Package(
     .executableTarget(
       name: "ring-calls", dependencies: ["VirtioRing", "VirtioTesting"],
       path: "Tests/Proofs/RingCalls", swiftSettings: strict),
+    .executableTarget(
+      name: "meter-calls", dependencies: ["Backends", "Linux", "VirtioRing", "VirtioTesting"],
+      path: "Tests/Proofs/MeterCalls", swiftSettings: strict),
     .testTarget(
       name: "VirtioRingTests",
       dependencies: ["VirtioRing", "VirtioTesting", "RingHarness", "Linux"],

@@ -79,6 +79,24 @@ class QemuBed(Bed):
   def fio(self):
     guestdisk.fio_write(self.shell, "vdb", "24M")
 
+  @test("lgdev stats says exactly what the guest did to its disks", 60)
+  def stats(self):
+    for disk, device in (("vda", "block0"), ("vdb", "block1")):
+      before = self._traffic(disk), self.daemon.stats(device)
+      self.shell.run(f"dd if=/dev/zero of=/dev/{disk} bs=64k count=40 seek=400 oflag=direct", 30)
+      self.shell.run(f"dd if=/dev/{disk} of=/dev/null bs=64k count=60 iflag=direct", 30)
+      after = self._traffic(disk), self.daemon.stats(device)
+      guest, daemon = ([new - old for old, new in zip(*pair)] for pair in zip(before, after))
+      if guest[:2] != daemon[:2] or guest[0] < 60 << 16 or guest[1] < 40 << 16:
+        raise Failure(f"{disk}: the guest says {guest[:2]} bytes read and written, lgdev {daemon[:2]}")
+      if daemon[2] < guest[2]:
+        raise Failure(f"{disk}: {guest[2]} requests of the guest, {daemon[2]} chains of lgdev")
+
+  def _traffic(self, disk):
+    """What the guest counts: bytes read, bytes written, requests."""
+    fields = [int(field) for field in self.shell.run(f"cat /sys/block/{disk}/stat").split()]
+    return fields[2] << 9, fields[6] << 9, fields[0] + fields[4]
+
   @test("the guest's random numbers come from the device, are complete and differ", 30)
   def rng(self):
     current = self.shell.run("cat /sys/class/misc/hw_random/rng_current")

@@ -4,13 +4,14 @@
 The program is the one that environment variable LGDEV names, by default .build/release/lgdev.
 """
 
+import json
 import os
 import signal
 import sys
 import time
 
 from failure import Failure
-from process import Process, tail, until
+from process import Process, run, tail, until
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -90,6 +91,17 @@ class Lgdev:
           f"{len(fds)} after the last one went; new or changed: {', '.join(new)}"
         )
       time.sleep(0.05)
+
+  def stats(self, device):
+    """What `lgdev stats` says of a device: bytes read by the guest, bytes written by it, chains."""
+    command = [program(), "stats", "--json", str(self.process.pid)]
+    report = json.loads(run(command))
+    queues = [queue for queue in report["daemons"][0]["queues"] if queue["device"] == device]
+    if not queues:
+      raise Failure(f"lgdev stats has no {device}")
+    return [
+      sum(queue[key] for queue in queues) for key in ("bytes_to_guest", "bytes_from_guest", "chains")
+    ]
 
   def check_stop(self):
     """SIGTERM ends it within a second, with exit code 0, and its sockets and pid file are gone."""

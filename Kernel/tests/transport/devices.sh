@@ -33,11 +33,18 @@ mkfifo /tmp/fifo
 {
   printf 'blk write 5 first life\rreboot\r'
   await says "lguest guest: 16 MiB" /tmp/check.out 2
-  printf 'blk read 5\rhalt\r'
+  printf 'blk read 5\r'
+  await says "first life...." /tmp/check.out
+  lgdev stats --json >/tmp/stats
+  printf 'halt\r'
 } >/tmp/fifo &
 lguest --kernel /guest --memory 16M --block path=/tmp/disk </tmp/fifo
 ends "a guest that restarts ends well later" 0
 has "its disk works in the second life" "first life...."
+# One write of a sector, and a disk that was started in both lives.
+tr -d ' \n' </tmp/stats >/tmp/stats.line
+check "lgdev stats has counted both lives" grep -q \
+  '"bytes_from_guest":512,[^}]*"device":"block0"[^}]*}[^}]*"starts":2,' /tmp/stats.line
 check "it was started twice" [ "$(grep -c 'lguest guest: 16 MiB' /tmp/check.out)" = 2 ]
 
 lguest --kernel /guest --memory 16M --append adversary=unknown </dev/null

@@ -46,9 +46,58 @@ final class CounterWords: @unchecked Sendable {
   // SAFETY (all accessors): the offset is compared with the size, and every word begins at a multiple of 8, as
   // the base does.
 
-  @inline(__always)
   private func check(_ offset: Int) {
     precondition(offset >= 0 && offset <= byteCount &- 8 && offset & 7 == 0)
+  }
+
+  func load(_ offset: Int) -> UInt64 {
+    check(offset)
+    return unsafe (base + offset).assumingMemoryBound(to: Atomic<UInt64>.self).pointee
+      .load(ordering: .relaxed)
+  }
+
+  func store(_ value: UInt64, _ offset: Int) {
+    check(offset)
+    unsafe (base + offset).assumingMemoryBound(to: Atomic<UInt64>.self).pointee
+      .store(value, ordering: .relaxed)
+  }
+
+  /// Stores a word after all that was stored before.
+  func storeReleasing(_ value: UInt64, _ offset: Int) {
+    check(offset)
+    unsafe (base + offset).assumingMemoryBound(to: Atomic<UInt64>.self).pointee
+      .store(value, ordering: .releasing)
+  }
+
+  /// Where the words begin. Valid while this object lives. - Precondition: there are so many bytes.
+  @unsafe
+  fileprivate func start(byteCount: Int) -> UnsafeMutableRawPointer {
+    precondition(byteCount <= self.byteCount)
+    return unsafe base
+  }
+}
+
+/// The words of a slot as its worker has them: of a size that is known when this is compiled, so that the checks of
+/// most offsets are done then as well.
+@safe
+struct SlotWords: ~Copyable, @unchecked Sendable {
+  // Sendable because each word is read and written as an atomic.
+  private let base: UnsafeMutableRawPointer
+  private let owner: CounterWords
+
+  /// - Precondition: there is room for a slot.
+  init(_ words: CounterWords) {
+    owner = words
+    // SAFETY: of at least this size, and `owner` keeps it.
+    unsafe base = words.start(byteCount: StatisticsFormat.slotSize)
+  }
+
+  // SAFETY (all accessors): the offset is compared with the size, and every word begins at a multiple of 8, as
+  // the base does.
+
+  @inline(__always)
+  private func check(_ offset: Int) {
+    precondition(offset >= 0 && offset <= StatisticsFormat.slotSize &- 8 && offset & 7 == 0)
   }
 
   @inline(__always)
@@ -63,13 +112,6 @@ final class CounterWords: @unchecked Sendable {
     check(offset)
     unsafe (base + offset).assumingMemoryBound(to: Atomic<UInt64>.self).pointee
       .store(value, ordering: .relaxed)
-  }
-
-  /// Stores a word after all that was stored before.
-  func storeReleasing(_ value: UInt64, _ offset: Int) {
-    check(offset)
-    unsafe (base + offset).assumingMemoryBound(to: Atomic<UInt64>.self).pointee
-      .store(value, ordering: .releasing)
   }
 
   /// Adds to a word that only this thread writes.

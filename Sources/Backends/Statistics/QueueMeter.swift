@@ -21,7 +21,7 @@ import VirtioRing
 /// The counters of a queue as its worker writes them.
 public struct QueueMeter: ~Copyable, Sendable {
   private let slot: CounterSlot
-  private let words: CounterWords
+  private let words: SlotWords
   /// The reading that holds; 0 where none does.
   private var clock: UInt64 = 0
   /// When the requests began that the next `settle` ends.
@@ -38,7 +38,7 @@ public struct QueueMeter: ~Copyable, Sendable {
   /// Counts where a queue's counters are.
   init(_ slot: CounterSlot) {
     self.slot = slot
-    words = slot.words
+    words = SlotWords(slot.words)
   }
 
   // MARK: Requests
