@@ -49,4 +49,6 @@ completions zsh share/zsh/site-functions/_lgdev
 completions fish share/fish/vendor_completions.d/lgdev.fish
 
 install -D -m 644 README.md "$destination/share/doc/lgdev/README.md"
+install -D -m 644 docs/fleet.md "$destination/share/doc/lgdev/fleet.md"
+install -D -m 644 Examples/fleet.yaml "$destination/share/doc/lgdev/Examples/fleet.yaml"
 install -D -m 644 LICENSE "$destination/share/doc/lgdev/LICENSE"

@@ -101,6 +101,19 @@ import Testing
     #expect(db.devices.map(\.device) == others)
   }
 
+  @Test func `the example is right, and has a guest of each kind`() throws {
+    let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .appendingPathComponent("../../Examples/fleet.yaml").standardizedFileURL.path
+    let plan = try FleetFile.plan(path)
+    #expect(plan.guests.map(\.name) == ["web", "db"])
+    #expect(
+      plan.guests.map { $0.devices.map(\.name) } == [
+        ["block0", "block1", "net0", "console0", "rng0"],
+        ["block0", "net0", "console0", "console1", "rng0"],
+      ])
+    #expect(plan.guests[1].guest.memoryName == "db")
+  }
+
   @Test func `a guest without a console has a pseudo-terminal, unless it is to have none`() throws {
     let plan = try plan(
       "guests: {a: {kernel: k}, b: {kernel: k, console: none}, c: {kernel: k, rng: off}}")

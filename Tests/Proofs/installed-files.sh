@@ -44,3 +44,4 @@ done
 test -s "$root/share/man/man1/lgdev-config-check.1" || fail "no lgdev-config-check.1"
 test -s "$root/share/zsh/site-functions/_lgdev" || fail "no completions for zsh"
 test -s "$root/share/fish/vendor_completions.d/lgdev.fish" || fail "no completions for fish"
+"$root/bin/lgdev" config check "$root/share/doc/lgdev/Examples/fleet.yaml" >/dev/null || fail "the example of a fleet"
