@@ -41,11 +41,11 @@ mkfifo /tmp/fifo
 lguest --kernel /guest --memory 16M --block path=/tmp/disk </tmp/fifo
 ends "a guest that restarts ends well later" 0
 has "its disk works in the second life" "first life...."
+check "it was started twice" [ "$(grep -c 'lguest guest: 16 MiB' /tmp/check.out)" = 2 ]
 # One write of a sector, and a disk that was started in both lives.
 tr -d ' \n' </tmp/stats >/tmp/stats.line
 check "lgdev stats has counted both lives" grep -q \
   '"bytes_from_guest":512,[^}]*"device":"block0"[^}]*}[^}]*"starts":2,' /tmp/stats.line
-check "it was started twice" [ "$(grep -c 'lguest guest: 16 MiB' /tmp/check.out)" = 2 ]
 
 lguest --kernel /guest --memory 16M --append adversary=unknown </dev/null
 ends "a guest that dies ends lgdev with 1" 1
