@@ -11,6 +11,7 @@ import threading
 import time
 
 from failure import Failure
+from patience import patience
 from process import run
 
 _PROTOCOL = 0x88B5  # For experiments (IEEE 802): the host's own stack sends and answers none.
@@ -31,7 +32,7 @@ def exchange(interface, mac, count, longest, shortest=60, window=64, seconds=20)
   link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
   link.settimeout(0.5)
   expected, sent, returned = [], 0, 0
-  end = time.monotonic() + seconds
+  end = time.monotonic() + patience(seconds)
   try:
     while returned < count:
       while sent < count and len(expected) < window:
@@ -54,7 +55,7 @@ def exchange(interface, mac, count, longest, shortest=60, window=64, seconds=20)
           )
         returned += 1
       if time.monotonic() > end:
-        raise Failure(f"{sent} frames were sent, {returned} came back within {seconds} s")
+        raise Failure(f"{sent} frames were sent, {returned} came back within {patience(seconds)} s")
   finally:
     link.close()
 
@@ -100,7 +101,7 @@ class Flood:
 
   def wait_for_flow(self, frames=1000, seconds=20):
     """Waits until so many frames have gone through the interface each way since the flood began."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patience(seconds)
     while True:
       now = counters(self._interface)
       moved = [after - before for before, after in zip(self._start, now)]
@@ -108,7 +109,7 @@ class Flood:
         return
       if self._error or time.monotonic() > end:
         raise Failure(
-          f"within {seconds} s {moved[0]} frames went to the front-end, {moved[1]} came back"
+          f"within {patience(seconds)} s {moved[0]} frames went to the front-end, {moved[1]} came back"
         )
       time.sleep(0.02)
 

@@ -11,6 +11,7 @@ import sys
 import time
 
 from failure import Failure
+from patience import patience
 from process import Process, run, tail, until
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -77,7 +78,7 @@ class Lgdev:
     """With no front-end connected: alive, and as many descriptors open as before the first one
     came.
     """
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patience(seconds)
     while True:
       if not self.process.alive():
         raise Failure(f"lgdev has ended (exit code {self.process.exit_code})")

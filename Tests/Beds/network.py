@@ -11,6 +11,7 @@ import threading
 import time
 
 from failure import Failure
+from patience import patience
 from process import run
 
 HOST = "10.17.0.1"
@@ -61,7 +62,7 @@ class Listener:
   def __init__(self, data=None):
     self._data = data
     self._server = socket.create_server((HOST, 0))
-    self._server.settimeout(60)
+    self._server.settimeout(patience(60))
     self.port = self._server.getsockname()[1]
     self.received = 0
     self.digest = hashlib.sha256()
@@ -72,7 +73,7 @@ class Listener:
   def _serve(self):
     try:
       with self._server, self._server.accept()[0] as connection:
-        connection.settimeout(60)
+        connection.settimeout(patience(60))
         if self._data is not None:
           connection.sendall(self._data)
           return
@@ -83,7 +84,7 @@ class Listener:
       self.error = error
 
   def finish(self, seconds=60):
-    self._thread.join(seconds)
+    self._thread.join(patience(seconds))
     if self._thread.is_alive():
       raise Failure(f"the transfer stands still after {self.received} bytes")
     if self.error:

@@ -12,6 +12,7 @@ import subprocess
 import time
 
 from failure import Failure
+from patience import patience
 
 
 class Process:
@@ -47,9 +48,9 @@ class Process:
   def wait(self, seconds):
     """The exit code; fails when the program does not end in time."""
     try:
-      return self._child.wait(seconds)
+      return self._child.wait(patience(seconds))
     except subprocess.TimeoutExpired:
-      raise Failure(f"{self.name} did not end within {seconds} s") from None
+      raise Failure(f"{self.name} did not end within {patience(seconds)} s") from None
 
   def kill(self):
     """Ends the program and what it started, at once; nothing to do when it has ended already."""
@@ -90,14 +91,14 @@ def until(condition, seconds, complaint, still=lambda: True, step=0.02):
   """Polls until the condition holds; fails with the complaint when it does not in time, or
   `still` is over.
   """
-  end = time.monotonic() + seconds
+  end = time.monotonic() + patience(seconds)
   while not condition():
     if not still():
       if condition():
         return
       raise Failure(f"{complaint}: it has ended")
     if time.monotonic() > end:
-      raise Failure(f"{complaint} within {seconds} s")
+      raise Failure(f"{complaint} within {patience(seconds)} s")
     time.sleep(step)
 
 
@@ -119,12 +120,12 @@ def run(argv, seconds=30, check=True):
       stdout=subprocess.PIPE,
       stderr=subprocess.STDOUT,
       stdin=subprocess.DEVNULL,
-      timeout=seconds,
+      timeout=patience(seconds),
       text=True,
       errors="replace",
     )
   except subprocess.TimeoutExpired:
-    raise Failure(f"'{' '.join(argv)}' did not end within {seconds} s") from None
+    raise Failure(f"'{' '.join(argv)}' did not end within {patience(seconds)} s") from None
   if check and done.returncode != 0:
     raise Failure(f"'{' '.join(argv)}' ended with {done.returncode}: {done.stdout.strip()}")
   return done.stdout

@@ -23,6 +23,7 @@ from bed_dpdk import DpdkBed
 from bed_qemu import QemuBed
 from bed_uml import UmlBed
 from failure import Failure
+from patience import patience
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.path.join(os.path.dirname(os.path.dirname(HERE)), ".build", "beds")
@@ -36,7 +37,7 @@ def _out_of_time(*_):
 def _run_test(bed, method, seconds):
   """None when it passed, else why not."""
   signal.signal(signal.SIGALRM, _out_of_time)
-  signal.alarm(seconds)
+  signal.alarm(patience(seconds))
   try:
     return True, getattr(bed, method)()
   except Failure as failure:

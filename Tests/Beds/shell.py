@@ -10,6 +10,7 @@ import re
 import time
 
 from failure import Failure
+from patience import patience
 
 _READY = "@@ready\n"
 
@@ -45,7 +46,7 @@ class GuestShell:
     return text
 
   def _await(self, pattern, seconds, complaint):
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patience(seconds)
     while True:
       alive = self.process.alive()  # Asked first: what it printed before its end is still read.
       with open(self.console, "rb") as log:
@@ -60,7 +61,7 @@ class GuestShell:
           f"{complaint}: {self.process.name} has ended (exit code {self.process.exit_code})"
         )
       if time.monotonic() > end:
-        raise Failure(f"{complaint} within {seconds} s")
+        raise Failure(f"{complaint} within {patience(seconds)} s")
       time.sleep(0.01)
 
 

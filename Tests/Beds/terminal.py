@@ -17,6 +17,7 @@ import time
 import tty
 
 from failure import Failure
+from patience import patience
 from process import until
 
 _PART = 4096
@@ -52,13 +53,13 @@ class Terminal:
     fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
   def type(self, data, seconds=20):
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patience(seconds)
     while data:
       if not select.select([], [self._fd], [], max(0, end - time.monotonic()))[1]:
         raise Failure(f"the console takes no more input; {len(data)} bytes are left to type")
       data = data[os.write(self._fd, data[:_PART]) :]
 
-  def drain(self, seconds=0.3):
+  def drain(self, seconds=2):
     """Drops what an earlier guest printed: reads until it has been silent for a while."""
     while select.select([self._fd], [], [], seconds)[0] and os.read(self._fd, 65536):
       pass
@@ -84,11 +85,11 @@ class Terminal:
   def read(self, enough, seconds, complaint):
     """Reads until `enough(bytes)` holds and gives the bytes."""
     data = b""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patience(seconds)
     while not enough(data):
       if not select.select([self._fd], [], [], max(0, end - time.monotonic()))[0]:
         raise Failure(
-          f"{complaint} within {seconds} s; got {len(data)} bytes, the last {data[-80:]!r}"
+          f"{complaint} within {patience(seconds)} s; got {len(data)} bytes, the last {data[-80:]!r}"
         )
       part = os.read(self._fd, 65536)
       if not part:
@@ -101,7 +102,7 @@ def session(shell, terminal, port="hvc0"):
   """Starts a shell on the guest's virtio console, types at it, reads echo and answers, and gives
   the transcript.
   """
-  shell.run(f"(setsid sh -c 'exec sh -i </dev/{port} >/dev/{port} 2>&1'; touch /tmp/left) &")
+  shell.run(f"(setsid sh -c 'exec sh -i </dev/{port} >/dev/{port} 2>&1'; echo left >/dev/{port}) &")
   transcript = terminal.read(_prompted, 10, "no prompt came on the console")
   for typed, answer in (
     (b"tty", b"/dev/" + port.encode()),
@@ -110,9 +111,8 @@ def session(shell, terminal, port="hvc0"):
   ):
     transcript += _ask(terminal, typed, answer)
   terminal.type(b"exit\r")
-  until(lambda: _exists(shell, "/tmp/left"), 10, "the shell on the console did not end")
-  shell.run("rm /tmp/left")
-  terminal.drain()  # The echo of "exit" is no part of what comes next.
+  # With the echo of "exit", which is no part of what comes next.
+  terminal.read(lambda data: data.endswith(b"left\r\n"), 10, "the shell on the console did not end")
   # Without the escape sequences of the shell's line editor.
   plain = re.sub(rb"\x1b\[[0-9;]*[A-Za-z]|\r", b"", transcript)
   return plain.decode("utf-8", "replace").strip()
