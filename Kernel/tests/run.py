@@ -35,11 +35,15 @@ _MCE = "mce -b 0 9 0xbd000000000000c0 5 0xa0000 0x8c"
 
 
 class Storm:
-  """Sends something to the machine again and again between the two marks of checks/storm.sh."""
+  """Sends something to the machine again and again between the two marks of checks/storm.sh. Where the
+  machine's kernel says `told` of each, the next waits for that.
+  """
 
-  def __init__(self, send, every):
+  def __init__(self, send, every, told=""):
     self._send = send
     self._every = every
+    self._told = told
+    self._sent = 0
     self._next = 0
     self._over = False
 
@@ -50,9 +54,12 @@ class Storm:
     self._over = "@@storm ends" in text
     if "@@storm begins" not in text or self._over:
       return
+    if self._told and text.count(self._told) < self._sent:
+      return
     # The log is looked at now and then, not between any two.
     for _ in range(int(0.1 / self._every) or 1):
       self._send(machine)
+      self._sent += 1
       time.sleep(self._every)
 
 
@@ -61,7 +68,9 @@ def _nmi(machine):
 
 
 def _mce(machine):
-  machine.qmp("human-monitor-command", **{"command-line": _MCE})
+  answer = machine.qmp("human-monitor-command", **{"command-line": _MCE})
+  if answer:
+    raise Failure(f"QEMU's mce: {answer.strip()}")
 
 
 class Test:
@@ -109,7 +118,8 @@ def _matrix():
          settings={"STORM_LEAST": 300}),
     # The other kernel is built without machine checks.
     Test("mce", "machine checks", "storm", kernel="backports", cpu=_BACKPORTS_CPU,
-         meanwhile=Storm(_mce, _MCE_EVERY), settings={"STORM_LEAST": 10}),
+         # A second one within the handler of the first ends the machine.
+         meanwhile=Storm(_mce, _MCE_EVERY, "Machine Check Exception:"), settings={"STORM_LEAST": 10}),
     Test("nmi-windows", "an NMI at each instruction of the Switcher", "windows",
          meanwhile=Windows(_nmi, 150), cpus=1),
     Test("mce-windows", "a machine check at each instruction of the Switcher", "windows",
