@@ -5,7 +5,8 @@
 usage: transport.py [--list] [SCRIPT...]
 
 Each SCRIPT of transport/ runs on a host with lguest.ko, the guest and the lgdev that was built
-(environment LGDEV, default .build/release/lgdev); `demo` is `make demo`. The last line is `N passed, N failed`; the exit
+(environment LGDEV, default .build/release/lgdev); `demo` is `make demo`, `monitor` is `make demo-lguest`
+with somebody at its terminal. The last line is `N passed, N failed`; the exit
 code is 0 when none failed. Logs are in .build/kernel/run.
 """
 
@@ -21,6 +22,7 @@ import build
 import kernels
 from failure import Failure
 from machine import Machine
+from typist import Typist
 
 _SCRIPTS = f"{places.HERE}/transport"
 # Seconds after which a host hangs: none needs half of it, however busy this machine is.
@@ -28,6 +30,12 @@ _SECONDS = 900
 _LIMIT = 400  # MiB of the host's memory: lgdev alone is 20
 # What a script's host has that others have not.
 _HARDWARE = {"kicks": {"cpus": 1}}
+# What is typed at the demo's monitor, and what is to be in the answer.
+_TYPED = [
+  ("mem", "32768 KiB"),
+  ("blk copy 0 2048 256", "256 sectors read back, 0 KiB differ"),
+  ("net ping", "4 of 4 answers"),
+]
 
 
 def _run(script):
@@ -50,19 +58,42 @@ def _demo():
   return 0, [f"exit code {done.returncode}", *lines]
 
 
+def _monitor():
+  """Types at the demo's monitor. - Returns: how many answers were right, and what was wrong."""
+  typist = Typist([sys.executable, f"{places.HERE}/demo.py", "--monitor"])
+  try:
+    typist.wait_for("lguest> ")
+    for line, answer in _TYPED:
+      typist.type(f"{line}\r")
+      said = typist.wait_for("lguest> ")
+      if answer not in said:
+        return 0, [f"{line}: {said}"]
+    typist.type("halt\r")
+    code = typist.end()
+    return (len(_TYPED) + 1, []) if code == 0 else (0, [f"exit code {code}"])
+  except Failure as failure:
+    return 0, [str(failure)]
+  finally:
+    typist.kill()
+
+
+# What is run here, and not by a script on a host.
+_OTHERS = {"demo": _demo, "monitor": _monitor}
+
+
 def main(arguments):
   scripts = sorted(os.path.basename(path)[:-3] for path in glob.glob(f"{_SCRIPTS}/*.sh"))
-  scripts.insert(0, "demo")
+  scripts = [*_OTHERS, *scripts]
   if arguments == ["--list"]:
     print("\n".join(scripts))
     return 0
   passed = failed = 0
   for script in arguments or scripts:
     start = time.monotonic()
-    if script == "demo":
-      good, bad = _demo()
+    if script in _OTHERS:
+      good, bad = _OTHERS[script]()
       passed, failed = passed + good, failed + bool(bad)
-      print(f"demo: {good} passed, {int(bool(bad))} failed, {time.monotonic() - start:.0f} s")
+      print(f"{script}: {good} passed, {int(bool(bad))} failed, {time.monotonic() - start:.0f} s")
       print("".join(f"  {line}\n" for line in bad), end="", flush=True)
       continue
     try:
