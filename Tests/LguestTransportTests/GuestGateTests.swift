@@ -101,7 +101,10 @@ private let restart = Errno(rawValue: 85)
     #expect(host.requests[1] == [4, 0x400_1000, .max])
   }
 
-  @Test(arguments: [Errno.invalidArgument, .badFileDescriptor, .noMemory, .badAddress, .notFound])
+  @Test(arguments: [
+    Errno.invalidArgument, .badFileDescriptor, .noMemory, .badAddress, .notFound, .noSpace,
+    .interrupted,
+  ])
   func `an eventfd that cannot be attached is an error`(errno: Errno) throws {
     host.fail(4, errno)
     let event = try EventFD()
@@ -125,6 +128,26 @@ private let restart = Errno(rawValue: 85)
     #expect(throws: LguestError.notOpened(.isDirectory)) { try DevicePort(path: "/tmp") }
     #expect(LguestError.notOpened(.accessDenied).description.contains("no right to open"))
     #expect(LguestError.notOpened(.permission).description.contains("no right to open"))
+  }
+
+  @Test func `a device file without a driver is no module`() throws {
+    let path = "/tmp/lgdev-nodriver-\(UInt32.random(in: 0...UInt32.max))"
+    // Opening a socket fails as opening a device does that nobody drives.
+    let socket = try UnixSocket.listen(path)
+    defer { try? FileSystem.remove(path) }
+    #expect(throws: LguestError.noModule) { try DevicePort(path: path) }
+    withExtendedLifetime(socket) {}
+  }
+
+  @Test func `errors come through as they are, and an interrupt that fails harms nobody`() throws {
+    // It takes no byte.
+    let full = try DevicePort(path: "/dev/full")
+    #expect(throws: Errno.noSpace) { try full.request([0, 1, 2, 3]) }
+    try full.target(2, 1).send()
+    // Nothing is at address 0.
+    let empty = try DevicePort(path: "/proc/self/mem")
+    #expect(throws: Errno.io) { try empty.read(upTo: 8) }
+    #expect(GuestGate(empty).run() == .failed(.io))
   }
 
   @Test func `words go out in one write, and come in in one read`() throws {
