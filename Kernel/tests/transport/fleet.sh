@@ -85,6 +85,9 @@ guests:
 END
 fleet 200 /dev/null
 says "two: guest: "
+lgdev stats $pid >/tmp/stats
+check "lgdev stats tells the guests of a process apart" \
+  [ "$(grep -cE '^(one|two)/net0 +[rt]x +(running|stopped) ' /tmp/stats)" = 4 ]
 printf 'net talk 10.0.0.3\rhalt\r' >/tmp/fleet/one
 cat /tmp/fleet/one >/tmp/one.out &
 printf 'net talk 10.0.0.2\rhalt\r' >/tmp/fleet/two
