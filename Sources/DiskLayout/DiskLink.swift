@@ -30,10 +30,11 @@ extension DiskLayout {
     for partition in partitions {
       if let fileSystem = partition.fileSystem { targets.append((fileSystem, partition.fileName)) }
     }
-    var names: Set<String> = []
+    // As bytes: to a string's comparison two spellings of one character are the same.
+    var names: Set<[UInt8]> = []
     var links: [DiskLink] = []
     for (fileSystem, target) in targets {
-      guard let name = safeFileName(bytes(fileSystem)), names.insert(name).inserted
+      guard let name = safeFileName(bytes(fileSystem)), names.insert(Array(name.utf8)).inserted
       else { continue }
       links.append(DiskLink(name: name, target: target))
     }

@@ -117,7 +117,7 @@ struct MutationTests {
     var generator = Generator(state: 0x9e37_79b9_7f4a_7c15 ^ UInt64(part + 1))
     let originals = Self.originals
     let edges: [UInt8] = [0, 1, 0x7f, 0x80, 0xff, 5]
-    for round in 0..<2500 {
+    for round in 0..<1500 {
       var image = originals[round % 2].image
       let places = image.writtenPages
       for _ in 0..<Int.random(in: 1...8, using: &generator) {
