@@ -47,12 +47,12 @@ enum Callbacks {
     }
     unsafe calls.read = { request, _, count, offset, information in
       guard let request = unsafe request, let information = unsafe information else { return }
-      unsafe Callbacks.read(request, count, UInt64(offset), information)
+      unsafe Callbacks.read(request, count, position(offset), information)
     }
     unsafe calls.write = { request, _, bytes, count, offset, information in
       guard let request = unsafe request, let information = unsafe information else { return }
       let memory = unsafe UnsafeRawBufferPointer(start: bytes, count: count)
-      unsafe Callbacks.write(request, memory, UInt64(offset), information)
+      unsafe Callbacks.write(request, memory, position(offset), information)
     }
     unsafe calls.release = { request, _, information in
       guard let request = unsafe request, let information = unsafe information else { return }
@@ -81,16 +81,16 @@ enum Callbacks {
       guard let request = unsafe request, let information = unsafe information else { return }
       unsafe Callbacks.answer(request) { () throws(Errno) in
         try unsafe OpenFile.of(information).allocate(
-          try FileDescriptor.Allocation(mode: mode), at: UInt64(offset), count: UInt64(count))
+          try FileDescriptor.Allocation(mode: mode), at: position(offset), count: position(count))
       }
     }
     unsafe calls.lseek = { request, _, offset, whence, information in
       guard let request = unsafe request, let information = unsafe information else { return }
-      unsafe Callbacks.seek(request, UInt64(offset), whence, information)
+      unsafe Callbacks.seek(request, position(offset), whence, information)
     }
     unsafe calls.copy_file_range = { request, _, offset, from, _, target, to, count, _ in
       guard let request = unsafe request, let from = unsafe from, let to = unsafe to else { return }
-      unsafe Callbacks.copy(request, from, UInt64(offset), to, UInt64(target), UInt64(count))
+      unsafe Callbacks.copy(request, from, position(offset), to, position(target), UInt64(count))
     }
     // The names are what they are.
     unsafe calls.mknod = { request, _, _, _, _ in unsafe fuse_reply_err(request, EPERM) }
@@ -182,7 +182,7 @@ enum Callbacks {
       // Owner, permissions and times are the export's and the image's.
       let sizeAndItsTraces: Int32 = 1 << 3 | 1 << 6 | 1 << 10 | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8
       guard which & ~sizeAndItsTraces == 0, which & (1 << 3) != 0 else { throw .permission }
-      let size = unsafe UInt64(wanted.pointee.st_size)
+      let size = unsafe position(wanted.pointee.st_size)
       try session.tree.resize(node, to: size)
       var status = stat(try session.tree.attributes(of: node))
       unsafe fuse_reply_attr(request, &status, session.timeout(of: node))
@@ -370,6 +370,10 @@ enum Callbacks {
     }
   }
 }
+
+/// An offset as the tree takes it. The kernel passes on a negative one (lseek(2) with SEEK_DATA), which lies
+/// behind the end of every file then.
+private func position(_ offset: off_t) -> UInt64 { UInt64(bitPattern: Int64(offset)) }
 
 extension OpenFile {
   /// The open file that a request is about.
