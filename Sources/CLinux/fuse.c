@@ -3,6 +3,7 @@
 
 #include <linux/ioctl.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 /* Since Linux 6.9; older headers do not have it. */
@@ -21,3 +22,5 @@ long clinux_copy_file_range(int from, long *from_offset, int to, long *to_offset
 {
 	return copy_file_range(from, from_offset, to, to_offset, length, 0);
 }
+
+int clinux_detach_mount(const char *path) { return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW); }

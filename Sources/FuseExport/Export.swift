@@ -89,9 +89,13 @@ public final class Export: Sendable {
   /// Readable when it was unmounted, by whomever.
   public var endDescriptor: Int32 { session.endDescriptor }
 
-  /// Finishes requests under way and unmounts. It must be called once after `start()`, also where somebody
-  /// else has unmounted it. Who has files open there meets errors from now on.
+  /// Finishes requests under way and unmounts. It must be called after `start()`, also where somebody else has
+  /// unmounted it; a second time does nothing. Who has files open there meets errors from now on.
   public func stop() { session.stop() }
+
+  /// Takes the mount away without waiting for requests: for a process that is about to end. Unlike `stop()` it
+  /// may be called at any time, from any thread. Only root can; else the mount stays, and is stale.
+  public func detach() { try? FileSystem.detachMount(session.mountPoint) }
 
   /// Looks whether the images are still whole, and says in a line where one has shrunk or was removed. To be
   /// called from time to time.

@@ -70,6 +70,9 @@ final class FuseSession: @unchecked Sendable {
   /// Readable when nothing is served any more.
   var endDescriptor: Int32 { end.descriptor.raw }
 
+  /// Where it is mounted.
+  var mountPoint: String { options.mountPoint }
+
   /// Mounts and begins to serve.
   func start() throws(ExportError) {
     // SAFETY (all below): the session is libfuse's and valid until this object goes; the path is copied.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import CLinux
 import Glibc
 
 extension FileSystem {
@@ -22,6 +23,14 @@ extension FileSystem {
     guard let resolved = unsafe realpath(path, nil) else { throw .current }
     defer { unsafe free(resolved) }
     return unsafe String(cString: resolved)
+  }
+
+  /// Takes a mount out of the tree; it goes when nobody uses it any more (umount2(2), MNT_DETACH).
+  ///
+  /// - Throws: `.invalidArgument` where nothing is mounted, `.permission` for whom the mount is not.
+  public static func detachMount(_ path: String) throws(Errno) {
+    // SAFETY: the path is a terminated string during the call.
+    _ = try systemCall(retryOnInterrupt: false) { unsafe clinux_detach_mount(path) }
   }
 
   /// All of a file, at most `limit` bytes of it.

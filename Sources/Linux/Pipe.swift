@@ -28,4 +28,7 @@ public struct Pipe: ~Copyable, Sendable {
     reading = FileDescriptor(owning: ends[0])
     writing = FileDescriptor(owning: ends[1])
   }
+
+  /// Closes this process's writing end, so that the other one ends with whoever else has it.
+  public consuming func closeWriting() -> FileDescriptor { reading }
 }

@@ -23,12 +23,16 @@ enum Daemon {
     let stopper = server.stopper
     let named = plan.entries.map { NamedDevice(name: $0.name, device: $0.device) }
     let devices = try MadeDevice.all(named, logger: logger) { stopper.requestStop() }
+    let export = try DiskExport(plan.export, devices, logger)
     StatisticsFile.ofThisProgram(logger)?.add(devices, transport: "vhost-user")
     let consoles = devices.compactMap { $0.device as? ConsoleDevice }
     let witness = server.witness
     let lastResort = LastResort(
       consoles: consoles, busyDevice: { witness.busyDevice },
-      removeSockets: { witness.removeSockets() })
+      removeSockets: {
+        witness.removeSockets()
+        export?.detach()
+      })
     let watch = try SignalWatch(
       signals,
       .init(
@@ -39,6 +43,7 @@ enum Daemon {
       watch.expectEnd()
       RawTerminal.restore()
       server.shutdown()
+      export?.stop()
       for console in consoles { console.beginShutDown() }
       for console in consoles { console.shutDown() }
       lastResort.pidFile.withLock { $0 }?.remove()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
-import Logging
+import Linux
 
 /// `lgdev export`.
 struct ExportCommand: ParsableCommand {
@@ -38,7 +38,7 @@ struct ExportCommand: ParsableCommand {
           cat /mnt/info.json
           mount -o loop,ro /mnt/part1 /somewhere
 
-        In /etc/fstab; there rw stands for nothing, and writable for --writable:
+        In /etc/fstab, where rw stands for nothing, and writable for --writable:
           /srv/disk.img /mnt fuse.lgdev allow_other,mode=0440 0 0
       """)
 
@@ -80,8 +80,19 @@ struct ExportCommand: ParsableCommand {
   @Flag(help: ArgumentHelp("Called by mount(8).", visibility: .hidden))
   var asMountHelper = false
 
+  @Option(help: ArgumentHelp("Write here when it is mounted.", visibility: .hidden))
+  var readyFd: Int32?
+
   func run() throws {
     let plan = try ExportPlan(self)
-    try ExportDaemon.run(plan)
+    if let readyFd {
+      // It was passed for this, and is nobody else's.
+      let pipe = FileDescriptor(owning: readyFd)
+      return try ExportDaemon.run(plan) { MountHelper.tellReady(pipe) }
+    }
+    guard asMountHelper else { return try ExportDaemon.run(plan) }
+    if let code = try MountHelper.run(Invocation(CommandLine.arguments).arguments) {
+      throw ExitCode(code)
+    }
   }
 }

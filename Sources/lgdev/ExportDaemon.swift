@@ -24,7 +24,7 @@ enum ExportDaemon {
     let signals = try SignalFD.taking(SignalWatch.signals)
     let export = try make(plan, logger)
     let bell = try Bell()
-    let lastResort = LastResort(consoles: [])
+    let lastResort = LastResort(consoles: [], removeSockets: { export.detach() })
     let watch = try SignalWatch(
       signals, .init(resize: {}, end: { bell.ring() }, giveUp: { lastResort.end() }))
     defer { watch.finish() }

@@ -44,7 +44,9 @@ enum GuestDaemon {
     }
     let consoles = keepers.flatMap(\.consoles)
     let bells = keepers.map(\.bell)
-    let lastResort = LastResort(consoles: consoles)
+    let exports = keepers.compactMap(\.export)
+    let lastResort = LastResort(
+      consoles: consoles, removeSockets: { for export in exports { export.detach() } })
     let watch = try SignalWatch(
       signals,
       .init(

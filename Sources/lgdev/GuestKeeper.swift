@@ -17,6 +17,8 @@ struct GuestKeeper: Sendable {
   private let logger: Logger
   private let devices: [MadeDevice]
   private let openPort: GuestDaemon.Opener
+  /// The disks as files, where that is wanted.
+  let export: DiskExport?
 
   /// Makes the guest's devices, and looks whether it can have them.
   init(
@@ -35,6 +37,7 @@ struct GuestKeeper: Sendable {
     } catch {
       throw HostError(error.description)
     }
+    export = try DiskExport(plan.export, devices, logger)
   }
 
   /// Shows other processes the counters of the guest's devices.
@@ -47,6 +50,7 @@ struct GuestKeeper: Sendable {
   /// Runs the guest until it has ended and what it had is given back.
   func run(_ crew: Crew) -> GuestEnd {
     let end = keep(crew)
+    export?.stop()
     // The terminal is as it was before anything is said of the guest's end.
     for console in consoles { console.beginShutDown() }
     for console in consoles { console.shutDown() }

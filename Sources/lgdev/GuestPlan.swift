@@ -8,6 +8,8 @@ struct GuestPlan {
   var name = "guest"
   var guest: GuestOptions
   var devices: [NamedDevice]
+  /// Where the disks are shown as files.
+  private(set) var export: String?
 
   /// - Parameter devices: in any order; they are named here.
   init(
@@ -22,6 +24,12 @@ struct GuestPlan {
           "\(entry.name): queues=\(disk.queues): an lguest guest knows one queue only")
       }
     }
+  }
+
+  /// Has the disks shown as files.
+  mutating func show(at mountPoint: String?) throws(UsageError) {
+    try DiskExport.check(mountPoint, devices)
+    export = mountPoint
   }
 
   /// What a `lgdev serve --transport lguest` command line asks for.
@@ -40,5 +48,6 @@ struct GuestPlan {
     guest.initrd = options.initrd
     guest.commandLine = options.append ?? ""
     try self.init(name: "guest", guest: guest, devices: NamedDevice.devices(of: options))
+    try show(at: options.export)
   }
 }

@@ -5,6 +5,10 @@
 // QEMU's back-end conventions want one program per device type, which prints its capabilities whatever
 // else stands on its command line. So lgdev also goes by the names lgdev-block, lgdev-net,
 // lgdev-console and lgdev-rng (links to it): each means `lgdev serve` and settles the type.
+//
+// mount(8) runs `mount.fuse.lgdev SOURCE DIRECTORY [-sfnv] [-o options] [-t type]` for a file system of type
+// fuse.lgdev where there is such a program (a link, too), and else mount.fuse3, which runs `lgdev SOURCE DIRECTORY
+// -o options`.
 
 /// One of the four devices.
 enum DeviceType: String, CaseIterable {
@@ -21,6 +25,11 @@ struct Invocation: Equatable {
   init(_ commandLine: [String]) {
     let program = commandLine.first?.split(separator: "/").last ?? ""
     let linkType = DeviceType.allCases.first { program == "lgdev-\($0.rawValue)" }
+    if let mount = Self.mountArguments(String(program), Array(commandLine.dropFirst())) {
+      arguments = mount
+      capabilitiesWanted = nil
+      return
+    }
     var arguments = Array(commandLine.dropFirst())
     capabilitiesWanted =
       arguments.contains("--print-capabilities")
@@ -31,6 +40,25 @@ struct Invocation: Equatable {
       if next.hasPrefix("-") { arguments[index] = "--rng=\(RngArgument.plain)" }
     }
     self.arguments = linkType == nil ? arguments : ["serve"] + arguments
+  }
+
+  /// What a call by mount(8) means; nil where it is none.
+  private static func mountArguments(_ program: String, _ arguments: [String]) -> [String]? {
+    let isThroughFuse =
+      arguments.count == 4 && arguments[2] == "-o" && arguments[0] != "export"
+      && !arguments[0].hasPrefix("-")
+    guard program == "mount.fuse.lgdev" || isThroughFuse else { return nil }
+    var result = ["export", "--as-mount-helper"]
+    var rest = arguments[...]
+    while let word = rest.popFirst() {
+      switch word {
+      case "-o": result += ["-o", rest.popFirst() ?? ""]
+      case "-t", "-N": _ = rest.popFirst()
+      case "-s", "-n", "-v", "-sn", "-nv", "-sv", "-snv": continue
+      default: result.append(word)
+      }
+    }
+    return result
   }
 
   /// The type of the first device on the command line. `--blk-file` and `--read-only` are block's, and

@@ -171,6 +171,12 @@ struct Serve: ParsableCommand {
   @Flag(help: "The disks can be read only.")
   var readOnly = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Show the disks there as files, read-only, as the guest has written them.", valueName: "dir"),
+    completion: .directory)
+  var export: String?
+
   // MARK: How
 
   @Flag(help: "End when the front-ends have gone.")

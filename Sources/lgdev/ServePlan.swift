@@ -28,6 +28,8 @@ struct ServePlan {
   var socketGroup: String?
   var socketMode: UInt32
   var pidfile: String?
+  /// Where the disks are shown as files.
+  var export: String?
   var logLevel: Logger.Level
   /// End when the front-ends have gone.
   var isOnce: Bool
@@ -46,6 +48,8 @@ struct ServePlan {
     socketGroup = options.socketGroup
     socketMode = try Self.mode(options.socketMode)
     pidfile = options.pidfile
+    try DiskExport.check(options.export, named)
+    export = options.export
     logLevel = try options.level()
     isOnce = options.once
   }

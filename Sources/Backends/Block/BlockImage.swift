@@ -32,9 +32,10 @@ final class BlockImage: Sendable {
   init(_ options: BlockOptions, action: String? = nil) throws(DeviceError) {
     try options.validate()
     self.options = options
+    let isServed = action == nil
     let action = action ?? "serve image \(options.path)"
     self.action = action
-    descriptor = try Self.open(options, action)
+    descriptor = try Self.open(options, action, isServed: isServed)
     let status: FileStatus
     do throws(Errno) {
       status = try descriptor.status()
@@ -51,7 +52,7 @@ final class BlockImage: Sendable {
   }
 
   private static func open(
-    _ options: BlockOptions, _ action: String
+    _ options: BlockOptions, _ action: String, isServed: Bool
   ) throws(DeviceError) -> FileDescriptor {
     do throws(Errno) {
       // Not to wait matters where the path names a pipe or a terminal, which are refused above.
@@ -59,8 +60,9 @@ final class BlockImage: Sendable {
         options.path,
         [options.isReadOnly ? .readOnly : .readWrite, .nonBlocking, .noControllingTerminal])
     } catch .notFound {
-      throw DeviceError(
-        action, "there is no such file; make one with 'truncate -s 1G \(options.path)'")
+      // Who exports an image means one that is there.
+      let advice = isServed ? "make one with 'truncate -s 1G \(options.path)'" : "name another"
+      throw DeviceError(action, "there is no such file; \(advice)")
     } catch .isDirectory {
       throw DeviceError(action, "it is a directory")
     } catch {

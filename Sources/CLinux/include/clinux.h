@@ -70,8 +70,12 @@ int clinux_blkzeroout(int fd, uint64_t offset, uint64_t length);
 
 /*
  * /dev/fuse: FUSE_DEV_IOC_BACKING_OPEN, which gives the number of a file that the kernel may serve by
- * itself, or -1. copy_file_range(2).
+ * itself, or -1. copy_file_range(2). umount2(2), MNT_DETACH.
  */
+int clinux_detach_mount(const char *path);
+/* posix_spawn(3), environ(7). */
+extern const int clinux_POSIX_SPAWN_SETSID;
+char **clinux_environ(void);
 int clinux_fuse_backing_open(int fd, int file);
 long clinux_copy_file_range(int from, long *from_offset, int to, long *to_offset, size_t length);
 

@@ -40,7 +40,7 @@ struct FleetPlan {
     try options.refuse(
       [
         ("--kernel", options.kernel), ("--memory", options.memory), ("--initrd", options.initrd),
-        ("--append", options.append), ("--blk-file", options.blkFile),
+        ("--append", options.append), ("--blk-file", options.blkFile), ("--export", options.export),
         ("--read-only", options.readOnly ? "" : nil),
       ] + lists.map { ($0.0, $0.1.first) },
       "is for one guest; with --config write it into \(path), at that guest")

@@ -72,6 +72,7 @@ struct FleetReader {
     let kernel = map.text("kernel", &errors)?.text
     let initrd = map.text("initrd", &errors)?.text
     let append = map.text("append", &errors)?.text
+    let export = map.text("export", &errors)?.text
     var memory = MemoryArgument.usual
     if let (node, text) = map.text("memory", &errors) { memory = self.memory(node, text) }
     var devices: [DeviceArgument] = []
@@ -93,7 +94,9 @@ struct FleetReader {
     guest.initrd = initrd.map(path)
     guest.commandLine = append ?? ""
     do throws(UsageError) {
-      return try GuestPlan(name: name, guest: guest, devices: devices)
+      var plan = try GuestPlan(name: name, guest: guest, devices: devices)
+      try plan.show(at: export.map(path))
+      return plan
     } catch {
       complain(entry.position, "\(name): \(error)")
       return nil
