@@ -10,7 +10,7 @@ DESTDIR ?=
 RELEASE = -c release --static-swift-stdlib
 # Where a target's documentation goes.
 DOCS = .build/docs
-LIBRARIES = VirtioRing VirtioTesting Linux Backends DiskLayout LguestTransport VhostUserTransport VhostUserTesting
+LIBRARIES = VirtioRing VirtioTesting Linux Backends DiskLayout FuseExport LguestTransport VhostUserTransport VhostUserTesting
 
 .PHONY: help setup build-setup build demo demo-lguest demo-vhost-user test test-unit test-beds \
   test-kernel test-lguest check docs bench fuzz install clean
@@ -41,8 +41,8 @@ demo-vhost-user: setup build ## real Linux guests use all four devices: User-mod
 	python3 Tests/Beds/demo.py
 
 # Each group runs whatever those before it find.
-test: ## all tests: test-unit, test-beds, test-kernel, test-lguest
-	@failed=; for group in test-unit test-beds test-kernel test-lguest; do $(MAKE) --no-print-directory $$group || failed="$$failed $$group"; done; \
+test: ## all tests: test-unit, test-beds, test-fuse, test-kernel, test-lguest
+	@failed=; for group in test-unit test-beds test-fuse test-kernel test-lguest; do $(MAKE) --no-print-directory $$group || failed="$$failed $$group"; done; \
 	if [ -n "$$failed" ]; then echo "make test: failed:$$failed"; exit 1; else echo "make test: all groups passed"; fi
 
 test-unit: setup ## unit tests, model tests, proofs, replay of the fuzzers' corpora
@@ -50,6 +50,9 @@ test-unit: setup ## unit tests, model tests, proofs, replay of the fuzzers' corp
 
 test-beds: setup build ## real front-ends: User-mode Linux, QEMU, DPDK
 	python3 Tests/Beds/run.py
+
+test-fuse: setup build ## disks as files: images of the usual tools, a guest that writes meanwhile
+	python3 Tests/Beds/run.py fuse fuse-live
 
 test-kernel: ## the lguest module: unit tests, then guests on hosts in QEMU
 	@Kernel/tests/setup.sh

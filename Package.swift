@@ -149,6 +149,9 @@ let package = Package(
       name: "DiskHarness", dependencies: ["DiskLayout"], path: "Fuzz/DiskHarness",
       swiftSettings: strict),
     .testTarget(
+      name: "FuseExportTests", dependencies: ["FuseExport", "Backends", "Linux"],
+      swiftSettings: strict),
+    .testTarget(
       name: "DiskLayoutTests", dependencies: ["DiskLayout", "DiskHarness", "Linux"],
       swiftSettings: strict),
     .testTarget(

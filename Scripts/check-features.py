@@ -28,7 +28,7 @@ def test_names():
 def bed_names():
   listed = subprocess.run(
     [sys.executable, ROOT / "Tests/Beds/run.py", "--list"], capture_output=True, text=True, check=True)
-  return set(re.findall(r"^\w+: (.*) \(at most \d+ s\)$", listed.stdout, re.MULTILINE))
+  return set(re.findall(r"^[\w-]+: (.*) \(at most \d+ s\)$", listed.stdout, re.MULTILINE))
 
 
 def kernel_names():

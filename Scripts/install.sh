@@ -26,12 +26,16 @@ for type in block net console rng; do
 JSON
 done
 
+# What mount(8) runs for a file system of type fuse.lgdev.
+mkdir -p "$destination/sbin"
+ln -sf ../bin/lgdev "$destination/sbin/mount.fuse.lgdev"
+
 # ArgumentParser's plugin for this does not come back; the tool behind it works.
 swift build -q --product generate-manual >&2
 rm -rf "$pages"
 mkdir -p "$pages" "$destination/share/man/man1"
 .build/debug/generate-manual "$program" --multi-page --output-directory "$pages"
-for page in lgdev lgdev.serve lgdev.config lgdev.config.check lgdev.top lgdev.stats lgdev.doctor; do
+for page in lgdev lgdev.serve lgdev.export lgdev.config lgdev.config.check lgdev.top lgdev.stats lgdev.doctor; do
   # Headlines in the running text become sections, shown as they are written.
   awk '
     /^[A-Z]+$/ { if (open) print ".Ed"; print ".Sh " $0; print ".Bd -literal"; open = 1; next }

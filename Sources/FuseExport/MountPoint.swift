@@ -26,6 +26,12 @@ struct MountPoint {
       throw Self.unreachable(path, error)
     }
     if let mounted = Self.fuseMount(at: resolved) {
+      // The kernel may remember what stat(2) tells of a mount whose server is gone.
+      if case .failure(.notConnected) = Result(catching: { () throws(Errno) in
+        try FileSystem.freeByteCount(at: resolved)
+      }) {
+        throw Self.unreachable(path, .notConnected)
+      }
       throw ExportError(
         "mount point \(path) is busy: \(mounted) is mounted there; unmount it with"
           + " 'fusermount3 -u \(path)', or choose another")

@@ -39,6 +39,7 @@ enum ThreadBuffer {
   }
 }
 
+// SAFETY (all): the memory is the caller's, valid during the call; pieces of it are cut by its own count.
 extension OpenFile {
   /// Reads into memory.
   ///
@@ -50,8 +51,59 @@ extension OpenFile {
     // The whole disk ends where the image does, however long it has become meanwhile.
     let span = isWholeDisk ? ImageSpan(start: 0, count: UInt64(Int64.max)) : span
     guard let piece = span.piece(at: offset, UInt64(memory.count)) else { return 0 }
-    let descriptor = image.view.file.raw
-    let count = Int(piece.count)
+    let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: memory[..<Int(piece.count)])
+    guard image.view.isLive else {
+      return try unsafe Self.read(into: rest, image.view.file.raw, piece.position)
+    }
+    return try unsafe readWhole(into: rest, image, piece.position)
+  }
+
+  /// How long a read waits for a moment without a write, in nanoseconds.
+  private static var patience: UInt64 { 2_000_000_000 }
+  private static var blockSize: Int { 4096 }
+
+  /// Reads what a guest may write to meanwhile, so that no sector is half written: where a write went on, block
+  /// by block, and again until none did.
+  private func readWhole(
+    into memory: UnsafeMutableRawBufferPointer, _ image: ExportImage, _ position: UInt64
+  ) throws(Errno) -> Int {
+    let view = image.view
+    if let before = view.look(at: position, memory.count) {
+      let count = try unsafe Self.read(into: memory, view.file.raw, position)
+      if view.look(at: position, memory.count) == before { return count }
+    }
+    var done = 0
+    while done < memory.count {
+      let place = position + UInt64(done)
+      let inBlock = Self.blockSize - Int(place % UInt64(Self.blockSize))
+      let piece = unsafe UnsafeMutableRawBufferPointer(
+        rebasing: memory[done..<min(memory.count, done + inBlock)])
+      let got = try unsafe readBlock(into: piece, view, place)
+      done += got
+      if got < piece.count { break }
+    }
+    return done
+  }
+
+  private func readBlock(
+    into memory: UnsafeMutableRawBufferPointer, _ view: DiskView, _ position: UInt64
+  ) throws(Errno) -> Int {
+    let begin = MonotonicClock.nanoseconds
+    while true {
+      if let before = view.look(at: position, memory.count) {
+        let count = try unsafe Self.read(into: memory, view.file.raw, position)
+        if view.look(at: position, memory.count) == before { return count }
+      }
+      // A guest that writes the same block all the time, or storage that hangs.
+      guard MonotonicClock.nanoseconds - begin < Self.patience else { throw .io }
+      sched_yield()
+    }
+  }
+
+  private static func read(
+    into memory: UnsafeMutableRawBufferPointer, _ descriptor: Int32, _ position: UInt64
+  ) throws(Errno) -> Int {
+    let count = memory.count
     var done = 0
     while done < count {
       // SAFETY: at most the rest of the caller's memory is written, during the call; the image's file is
@@ -59,7 +111,7 @@ extension OpenFile {
       let got = try systemCall(retryOnInterrupt: true) {
         unsafe pread(
           descriptor, memory.baseAddress.map { unsafe $0 + done }, count - done,
-          Int(piece.position) + done)
+          Int(position) + done)
       }
       guard got > 0 else { break }
       done += got

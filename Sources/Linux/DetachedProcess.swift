@@ -37,6 +37,7 @@ public enum DetachedProcess {
     unsafe posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
     unsafe posix_spawn_file_actions_adddup2(&actions, raw, passedDescriptor)
     unsafe posix_spawnattr_setflags(&attributes, Int16(clinux_POSIX_SPAWN_SETSID))
+    // SAFETY: as above.
     let code = unsafe posix_spawn(
       &pid, "/proc/self/exe", &actions, &attributes, &words, clinux_environ())
     guard code == 0 else { throw Errno(rawValue: code) }

@@ -33,6 +33,14 @@ extension FileSystem {
     _ = try systemCall(retryOnInterrupt: false) { unsafe clinux_detach_mount(path) }
   }
 
+  /// How much room the file system of a path has for this user, in bytes (statvfs(3)).
+  public static func freeByteCount(at path: String) throws(Errno) -> UInt64 {
+    var status = statvfs()
+    // SAFETY: the path is a terminated string during the call, which fills a local of the right type.
+    _ = try systemCall(retryOnInterrupt: true) { unsafe statvfs(path, &status) }
+    return UInt64(status.f_bavail) * UInt64(status.f_frsize)
+  }
+
   /// All of a file, at most `limit` bytes of it.
   public static func contents(of path: String, limit: Int) throws(Errno) -> [UInt8] {
     let file = try FileDescriptor.open(path, .readOnly)

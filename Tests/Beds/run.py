@@ -20,6 +20,8 @@ import lgdev
 import sandbox
 from bed_block import BlockBed
 from bed_dpdk import DpdkBed
+from bed_fuse import FuseBed
+from bed_fuse_live import FuseLiveBed
 from bed_qemu import QemuBed
 from bed_uml import UmlBed
 from failure import Failure
@@ -28,6 +30,8 @@ from patience import patience
 HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.path.join(os.path.dirname(os.path.dirname(HERE)), ".build", "beds")
 BEDS = [UmlBed, BlockBed, DpdkBed, QemuBed]
+# Run by name: `make test-fuse`.
+OTHERS = [FuseBed, FuseLiveBed]
 
 
 def _out_of_time(*_):
@@ -89,9 +93,9 @@ def main(arguments):
   chosen = [argument.partition("/") for argument in arguments] or [
     (kind.name, "", "") for kind in BEDS
   ]
-  by_name = {kind.name: kind for kind in BEDS}
+  by_name = {kind.name: kind for kind in BEDS + OTHERS}
   if arguments == ["--list"]:
-    for kind in BEDS:
+    for kind in BEDS + OTHERS:
       for _, title, seconds, _ in kind.tests():
         print(f"{kind.name}: {title} (at most {seconds} s)")
     return 0

@@ -12,6 +12,17 @@ import Testing
   }
 
   @Test(arguments: [
+    ["/sbin/mount.fuse.lgdev", "disk.img", "/mnt", "-sv", "-o", "rw,noexec", "-t", "fuse.lgdev"],
+    ["lgdev", "disk.img", "/mnt", "-o", "rw,noexec"],
+  ])
+  func `what mount(8) and mount.fuse3(8) call means export`(_ commandLine: [String]) {
+    #expect(
+      Invocation(commandLine).arguments == [
+        "export", "--as-mount-helper", "disk.img", "/mnt", "-o", "rw,noexec",
+      ])
+  }
+
+  @Test(arguments: [
     (["lgdev-console", "--print-capabilities"], DeviceType.console),
     (["lgdev-rng", "--nonsense", "--print-capabilities", "--block", "path=x"], .rng),
     (["lgdev", "serve", "--net", "tap=t", "--print-capabilities"], .net),

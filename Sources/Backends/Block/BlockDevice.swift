@@ -111,6 +111,9 @@ public final class BlockDevice: Device {
     }
   }
 
+  /// Counts the disk's writes, for those who read beside the guest.
+  func watchWrites() -> WriteWatch { state.watchWrites() }
+
   // MARK: Configuration
 
   /// The disk's size in bytes, as the driver is told.

@@ -32,6 +32,8 @@ final class BlockState: Sendable {
   /// Where a failed sync is told: no error of a transfer may keep that back.
   private let syncTrouble: TroubleReport
 
+  /// Counts writes for those who read beside the guest; it is made when the first of them comes.
+  private let watch = AtomicLazyReference<WriteWatch>()
   private let sectors: Atomic<UInt64>
   private let accepted = Atomic<UInt64>(0)
   private let wantsWriteback = Atomic<Bool>(true)
@@ -54,7 +56,26 @@ final class BlockState: Sendable {
     sectors = Atomic(capacity)
   }
 
+  // MARK: For those who read beside the guest
+
+  /// Counts writes from now on. Those that have begun already are not counted: to be called before queues
+  /// start.
+  func watchWrites() -> WriteWatch { watch.storeIfNil(WriteWatch()) }
+
   // MARK: For the workers
+
+  /// A write begins. - Returns: whether it is counted, and `endWrite` to be called.
+  @inline(__always)
+  func beginWrite(_ request: BlockRequest) -> Bool {
+    guard request.kind == .write, let watch = watch.load() else { return false }
+    watch.begin(request.offset, request.byteCount)
+    return true
+  }
+
+  /// A write that was counted has ended.
+  func endWrite(_ request: BlockRequest) {
+    watch.load()?.end(request.offset, request.byteCount)
+  }
 
   /// The disk's size in sectors.
   var capacity: UInt64 {

@@ -22,6 +22,8 @@ package final class DiskView: Sendable {
   package let file: FileDescriptor
   /// Keeps the lock.
   private let image: BlockImage
+  /// What counts the guest's writes; nil without a guest.
+  private let watch: WriteWatch?
 
   /// Opens and locks an image.
   package init(path: String, writable: Bool) throws(DeviceError) {
@@ -32,6 +34,7 @@ package final class DiskView: Sendable {
     self.path = path
     isWritable = writable
     isLive = false
+    watch = nil
     isBlockDevice = image.isBlockDevice
     file = try image.openAnew(writable ? .readWrite : .readOnly)
   }
@@ -44,6 +47,14 @@ package final class DiskView: Sendable {
     isLive = true
     isBlockDevice = image.isBlockDevice
     file = try image.openAnew(.readOnly)
+    watch = disk.watchWrites()
+  }
+
+  /// What stands for the state of a range: where it is the same before and after a read, no write of the
+  /// guest went on meanwhile. Nil while one does.
+  package func look(at offset: UInt64, _ count: Int) -> UInt32? {
+    guard let watch else { return 0 }
+    return watch.look(Int(clamping: offset), count)
   }
 
   /// The image's size in bytes now.

@@ -68,6 +68,8 @@ struct ThreadEngine<File: BlockFile & ~Copyable>: ~Copyable, QueueBody {
     switch request.kind {
     case .read, .write:
       request.select(in: chain, &window)
+      let isWatched = state.beginWrite(request)
+      defer { if isWatched { state.endWrite(request) } }
       do throws(Errno) {
         try file.transfer(request.kind, &window, at: request.offset)
       } catch {

@@ -42,6 +42,8 @@ struct RingSlot: ~Copyable, Sendable {
   var window: SegmentWindow
   var request = BlockRequest()
   var stage = Stage.transfer
+  /// Whether its write is counted by a WriteWatch.
+  var isWatched = false
   var link = SlotList.Link()
 }
 
@@ -234,6 +236,10 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
     _ slot: Int, _ status: BlockStatus, _ queue: inout Virtqueue, _ port: inout QueuePort
   ) {
     let request = slots[slot].request
+    if slots[slot].isWatched {
+      slots[slot].isWatched = false
+      state.endWrite(request)
+    }
     let written = request.answer(status, chains[slot])
     queue.stage(chains[slot], written: written)
     served &+= 1
@@ -266,6 +272,7 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
     case .read, .write:
       Self.select(slot, request, chains, &slots)
       slots[slot].stage = .transfer
+      slots[slot].isWatched = state.beginWrite(request)
       transfer(slot, &queue, &port)
     case .flush:
       awaitSync(slot, .durable)
