@@ -5,7 +5,8 @@
 // The real-mode part, whose length the header tells, is left out; the rest goes to 1 MiB and is
 // entered there. It unpacks itself to a multiple of kernel_alignment, and starts what it has
 // unpacked. Whether that was built for lguest cannot be seen from outside; that it looks at
-// hardware_subarch, without which it could not, can: since version 2.07 of the protocol.
+// hardware_subarch, without which it could not, can: since version 2.07 of the protocol. One that was not
+// built for it dies early, and the launcher tells what it may be.
 
 enum BzImageKernel {
   private static let headerSize = 0x264

@@ -11,6 +11,7 @@ struct GuestGate {
     static let initialize: UInt64 = 0
     static let interrupt: UInt64 = 2
     static let eventfd: UInt64 = 4
+    static let counters: UInt64 = 16
   }
 
   /// The number of an eventfd that means none.
@@ -89,6 +90,19 @@ struct GuestGate {
     } catch {
       return "nobody knows why: \(error)"
     }
+  }
+
+  /// Whether the guest, dead or not, has ever called its host, as the first thing of each kernel for lguest is to do; nil where
+  /// the module does not tell.
+  func hasCalled() -> Bool? {
+    // Of struct lguest_counters: the trapped hypercalls, and behind them those of the ring.
+    let offset = 24
+    let count = 40
+    guard let page = try? RunMemory(byteCount: GuestSizes.page, name: nil),
+      let told = try? port.request([Request.counters, UInt64(page.base), UInt64(count)]),
+      told == count, let calls = page.read(at: UInt64(offset), count: count - offset)
+    else { return nil }
+    return calls.contains { $0 != 0 }
   }
 
   /// Lets a notify of an address signal an eventfd, and not come out of `run()`.

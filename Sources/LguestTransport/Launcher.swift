@@ -11,6 +11,10 @@ import Logging
 struct Launcher {
   /// What a host says of a guest that switched itself off, and so did the guest.
   private static let powerDown = "CRASH: Power down"
+  /// What is said of a guest that died without a word. A bzImage does not show from outside what its kernel was
+  /// built for: it is packed, in one of six ways.
+  private static let wasMute =
+    "; it never called lguest, as kernels do that were built without CONFIG_LGUEST_GUEST=y"
 
   let options: GuestOptions
   let devices: [any Device]
@@ -60,7 +64,8 @@ struct Launcher {
       case .interrupted: break
       case .restart: return nil
       case .died(Self.powerDown): return .poweredOff
-      case .died(let reason): return .died(reason)
+      case .died(let reason):
+        return .died(gate.hasCalled() == false ? reason + Self.wasMute : reason)
       case .failed(let errno): return .failed(errno)
       case .strange(let count):
         return .notStarted(.wrongInterface("a notify has \(count) bytes, not 8"))

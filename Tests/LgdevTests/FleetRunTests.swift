@@ -191,6 +191,21 @@ private let powerDown: [FakeHost.Answer] = [Host.error(.notFound), Host.text("CR
   }
 }
 
+extension FleetRunTests {
+  @Test func `more queues than interrupts are found before another guest starts`() async throws {
+    let result = await #expect(
+      processExitsWith: .exitCode(9), observing: [\.standardErrorContent]
+    ) { [folder = folder as String] in
+      let sources = [DeviceArgument](repeating: .rng(try RngArgument("on")), count: 32)
+      let bed = try FleetBed(in: folder, [("a", []), ("b", sources)])
+      bed.run()
+    }
+    let expected =
+      "b: rng31: no interrupt is left; a guest has 31, one for each queue; leave out a device"
+    #expect(Said(result?.standardErrorContent).lines == [expected])
+  }
+}
+
 private final class Flag: Sendable {
   let isSet = Atomic<Bool>(false)
 }

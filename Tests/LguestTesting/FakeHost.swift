@@ -7,6 +7,7 @@ package import Backends
 import LguestTransport
 package import Linux
 import Synchronization
+import VirtioTesting
 
 package final class FakeHost: GuestPort {
   /// What one read returns.
@@ -18,6 +19,7 @@ package final class FakeHost: GuestPort {
     var answers: [Answer] = []
     var failures: [UInt64: Errno] = [:]
     var initializeResult = 24
+    var hypercalls: UInt64?
     var calls: [[UInt64]] = []
   }
 
@@ -58,6 +60,12 @@ package final class FakeHost: GuestPort {
     case 4:
       state.eventfds[words[1]] = try? Shared(words[2])
       return .success(0)
+    case 16:
+      guard let hypercalls = state.hypercalls, words[2] >= 40,
+        let counters = try? GuestView(base: words[1], pages: 1)
+      else { return .failure(.invalidArgument) }
+      counters.memory.store(hypercalls, at: 24)
+      return .success(Int(words[2]))
     default: return .failure(.invalidArgument)
     }
   }
@@ -84,6 +92,9 @@ package final class FakeHost: GuestPort {
   package func setInitializeResult(_ result: Int) {
     state.withLock { $0.initializeResult = result }
   }
+
+  /// How many hypercalls the guest has made, where the host tells that at all.
+  package func setHypercalls(_ count: UInt64) { state.withLock { $0.hypercalls = count } }
 
   /// What the next reads return.
   package func play(_ answers: Answer...) { state.withLock { $0.answers += answers } }

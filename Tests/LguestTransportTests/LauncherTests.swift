@@ -75,6 +75,18 @@ private final class LauncherBed {
       try end(Host.error(.notFound), Host.text("unhandled trap 13")) == .died("unhandled trap 13"))
   }
 
+  @Test
+  func `a guest that dies before it has called lguest may have the wrong kernel, and is told so`()
+    throws
+  {
+    host.setHypercalls(0)
+    let mute = try end(Host.error(.notFound), Host.text("unhandled trap 13"))
+    #expect(mute.description.hasPrefix("unhandled trap 13; it never called lguest"))
+    #expect(mute.description.hasSuffix("CONFIG_LGUEST_GUEST=y"))
+    host.setHypercalls(1)
+    #expect(try end(Host.error(.notFound), Host.text("boom")) == .died("boom"))
+  }
+
   @Test func `a host that does not run the guest ends it`() throws {
     #expect(try end(Host.error(.permission)) == .failed(.permission))
     #expect(

@@ -31,6 +31,20 @@ lguest --kernel /guest --memory 32M --append selfcheck --rng --block path=/tmp/d
 ends "after kill -9 in mid-transfer a guest runs on the same disk" 0
 has "and passes its checks" " passed, 0 failed"
 
+# A bzImage whose kernel begins with hlt, as no kernel for lguest would: all that a header can say is right.
+poke() {
+  printf "$2" | dd of=/tmp/bzImage bs=1 seek="$1" conv=notrunc 2>/dev/null
+}
+truncate -s 8192 /tmp/bzImage
+poke 497 '\001'
+poke 514 'HdrS\007\002'
+poke 529 '\001'
+poke 532 '\000\000\020\000'
+poke 1024 '\364'
+lguest --kernel /tmp/bzImage --memory 32M </dev/null
+ends "a bzImage whose kernel was not built for lguest ends lgdev with 1" 1
+has "and lgdev says what it may be" "it never called lguest, as kernels do that were built without"
+
 check "nothing holds the module when no guest runs" rmmod lguest
 lguest --kernel /guest --memory 16M </dev/null
 ends "without the module lgdev ends with 1" 1

@@ -9,33 +9,24 @@ ip link add br0 type bridge
 ip link set br0 up
 cp /guest /guest-pae /tmp/fleet
 
-# fleet SECONDS INPUT: the guests of /tmp/fleet/fleet.yaml, in the background, its process id in $pid.
+# fleet INPUT: the guests of /tmp/fleet/fleet.yaml, in the background.
 fleet() {
-  seconds=$1
+  : >/tmp/fleet.out
   # From elsewhere: the file's paths begin at its folder.
-  lgdev serve --config /tmp/fleet/fleet.yaml <"$2" >/tmp/fleet.out 2>&1 &
-  pid=$!
-  (
-    sleep "$seconds"
-    kill -KILL $pid
-  ) 2>/dev/null &
-  watchdog=$!
+  timeout -s KILL $PATIENCE lgdev serve --config /tmp/fleet/fleet.yaml <"$1" >/tmp/fleet.out 2>&1 &
+  fleet=$!
+}
+
+# said TEXT: waits until the fleet has said it.
+said() {
+  await says "$1" /tmp/fleet.out
 }
 
 # The fleet has ended: what it said is in /tmp/check.out, its exit code in $code.
 ended() {
-  wait $pid
+  wait $fleet
   code=$?
-  kill $watchdog 2>/dev/null
   cp /tmp/fleet.out /tmp/check.out
-}
-
-# says TEXT: waits until the fleet has said it, or ended.
-says() {
-  until grep -qF -- "$1" /tmp/fleet.out; do
-    kill -0 $pid 2>/dev/null || return 1
-    usleep 50000
-  done
 }
 
 cat >/tmp/fleet/fleet.yaml <<'END'
@@ -52,10 +43,11 @@ guests:
 END
 truncate -s 2M /tmp/fleet/disk
 mkfifo /tmp/keys
-fleet 60 /tmp/keys
+fleet /tmp/keys
 exec 3>/tmp/keys
-says "db: lguest: "
-says "type help for a list of commands"
+said "db: lguest: "
+said "type help for a list of commands"
+pid=$(pidof lgdev)
 memory=$(ls -l /proc/$pid/fd | awk '/memfd:web/ { print $9 }')
 dd "if=/proc/$pid/fd/$memory" of=/tmp/memory bs=64k 2>/dev/null
 check "a guest's memory is an open file with a name" [ -n "$memory" ]
@@ -83,9 +75,9 @@ guests:
     net: tap=tap1,bridge=br0,mac=02:00:00:00:00:03
     console: [pty:two, "file:two.log"]
 END
-fleet 200 /dev/null
-says "two: guest: "
-lgdev stats $pid >/tmp/stats
+fleet /dev/null
+said "two: guest: "
+lgdev stats "$(pidof lgdev)" >/tmp/stats
 check "lgdev stats tells the guests of a process apart" \
   [ "$(grep -cE '^(one|two)/net0 +[rt]x +(running|stopped) ' /tmp/stats)" = 4 ]
 printf 'net talk 10.0.0.3\rhalt\r' >/tmp/fleet/one
@@ -108,8 +100,8 @@ guests:
   one: {kernel: guest, memory: 16M, append: adversary=spin-for-ever, console: none}
   two: {kernel: guest, memory: 16M, append: adversary=spin-for-ever, console: none}
 END
-fleet 60 /dev/null
-says "two: guest: "
+fleet /dev/null
+said "two: guest: "
 kill -TERM "$(cat /tmp/fleet/pid)"
 ended
 ends "SIGTERM ends guests that spin with 0" 0
