@@ -225,8 +225,13 @@ enum Callbacks {
     let session = unsafe session(request)
     unsafe reply(request) { () throws(Errno) in
       let node = try session.tree.node(UInt64(number))
-      let wantsToWrite = unsafe information.pointee.flags & O_ACCMODE != O_RDONLY
+      let flags = unsafe information.pointee.flags
+      let wantsToWrite = flags & O_ACCMODE != O_RDONLY
       let file = try session.tree.open(node, forWriting: wantsToWrite)
+      // The kernel leaves truncating to the open. What cannot grow keeps its size, as a block device does.
+      if wantsToWrite, flags & O_TRUNC != 0, file.isWholeDisk, file.image?.isGrowable == true {
+        try session.tree.resize(node, to: 0)
+      }
       let manner = session.manner(of: file)
       let handle = unsafe Unmanaged.passRetained(file)
       var reply = OpenReply(
