@@ -47,4 +47,15 @@ static inline int clibfuse_want_passthrough(struct fuse_conn_info *connection)
 	return 0;
 #endif
 }
+
+/* Asks for shared mappings of direct files; as above. */
+static inline int clibfuse_want_direct_mapping(struct fuse_conn_info *connection)
+{
+#if defined(FUSE_CAP_DIRECT_IO_ALLOW_MMAP) && FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+	return fuse_set_feature_flag(connection, FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
+#else
+	(void)connection;
+	return 0;
+#endif
+}
 #endif

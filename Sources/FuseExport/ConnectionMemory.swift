@@ -94,7 +94,23 @@ final class FuseConnection: Sendable {
   var summary: String {
     var words = ["libfuse \(Self.libraryVersion)"]
     words.append(hasPassthrough.load(ordering: .relaxed) ? "passthrough" : "no passthrough")
+    words.append(Self.usesRing ? "io_uring" : "no io_uring (\(Self.ringTrouble))")
     return words.joined(separator: ", ")
+  }
+
+  /// Whether requests come over io_uring: where libfuse can do that (3.18) and the kernel is told to.
+  static var usesRing: Bool { hasLibraryRing && hasKernelRing }
+
+  private static var hasLibraryRing: Bool { clibfuse_has_io_uring() != 0 }
+
+  private static var hasKernelRing: Bool {
+    let path = "/sys/module/fuse/parameters/enable_uring"
+    return (try? FileSystem.contents(of: path, limit: 8))?.first == UInt8(ascii: "Y")
+  }
+
+  private static var ringTrouble: String {
+    hasLibraryRing
+      ? "'echo Y > /sys/module/fuse/parameters/enable_uring' turns it on" : "libfuse is too old"
   }
 
   private static var libraryVersion: String {
@@ -123,6 +139,7 @@ final class FuseConnection: Sendable {
     if options.usesPassthrough, unsafe clibfuse_want_passthrough(connection) != 0 {
       hasPassthrough.store(true, ordering: .relaxed)
     }
+    _ = unsafe clibfuse_want_direct_mapping(connection)
   }
 
   /// The functions that libfuse calls in place of read and writev.

@@ -12,6 +12,7 @@ enum MountWords {
     if !tree.images.contains(where: { $0.view.isWritable }) { words.append("ro") }
     // The kernel looks at owners and permission bits, so that others see what the bits let them.
     words.append("default_permissions")
+    if FuseConnection.usesRing { words.append("io_uring") }
     if options.allowsOthers { words.append("allow_other") }
     if options.unmountsItself { words.append("auto_unmount") }
     return (words + options.mountOptions.map(escaped)).joined(separator: ",")
