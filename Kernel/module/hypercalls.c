@@ -152,7 +152,7 @@ static void do_call(struct lguest *lg, const struct lg_call *call)
 		shutdown(lg, args[0], args[1]);
 		break;
 	case HCALL_NEW_PGTABLE:
-		lg_shadow_new_root(lg, args[0]);
+		lg_paging_new_root(lg, args[0]);
 		break;
 	case HCALL_FLUSH_TLB:
 		if (args[0])
@@ -176,13 +176,13 @@ static void do_call(struct lguest *lg, const struct lg_call *call)
 		lg->halted = true;
 		break;
 	case HCALL_SET_PMD:
-		lg_shadow_set_pmd(lg, args[0], args[1]);
+		lg_paging_set_pmd(lg, args[0], args[1]);
 		break;
 	case HCALL_SET_PTE:
-		lg_shadow_set_pte(lg, args[0], args[1], args[2]);
+		lg_paging_set_pte(lg, args[0], args[1], args[2]);
 		break;
 	case HCALL_SET_PGD:
-		lg_shadow_set_pgd(lg, args[0], args[1]);
+		lg_paging_set_pgd(lg, args[0], args[1]);
 		break;
 	case HCALL_LOAD_TLS:
 		lg_load_tls(lg, args[0]);

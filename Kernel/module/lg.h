@@ -181,16 +181,18 @@ bool lg_patch_virt(struct lguest *lg, u32 vaddr, const void *buf, u32 len);
 /* shadow.c */
 int lg_shadow_init(struct lguest *lg);
 void lg_shadow_exit(struct lguest *lg);
-enum lg_walk_result lg_shadow_fault(struct lguest *lg, u32 vaddr, u32 access,
-				    u32 *error);
-void lg_shadow_pin_stack(struct lguest *lg);
-void lg_shadow_new_root(struct lguest *lg, u32 pgdir);
 void lg_shadow_share_kernel(struct lguest *lg, u32 kernel_address);
 void lg_shadow_flush_user(struct lguest *lg);
 void lg_shadow_flush_all(struct lguest *lg);
-void lg_shadow_set_pte(struct lguest *lg, u32 pgdir, u32 vaddr, u32 pte);
-void lg_shadow_set_pgd(struct lguest *lg, u32 pgdir, u32 index);
-void lg_shadow_set_pmd(struct lguest *lg, u32 pmd, u32 index);
+
+/* paging.c */
+enum lg_walk_result lg_paging_fault(struct lguest *lg, u32 vaddr, u32 access,
+				    u32 *error);
+void lg_paging_pin_stack(struct lguest *lg);
+void lg_paging_new_root(struct lguest *lg, u32 pgdir);
+void lg_paging_set_pte(struct lguest *lg, u32 pgdir, u32 vaddr, u32 pte);
+void lg_paging_set_pgd(struct lguest *lg, u32 pgdir, u32 index);
+void lg_paging_set_pmd(struct lguest *lg, u32 pmd, u32 index);
 
 /* boot.c */
 int lg_boot(struct lguest *lg, u32 start);

@@ -12,21 +12,19 @@
  *	  [4..]  empty: there a guest's access that straddles 4 GiB ends
  *	root->pgd above the first entry -> the Switcher
  *
- * An entry is all zero or maps a pinned page.  It is writable only once the
- * guest's own entry is dirty.  The guest tells when it changes or takes away
- * an entry; what it does not tell, a real CPU's TLB might not see either.
+ * An entry is all zero or maps a pinned page.  What the guest tells of its own
+ * tables, and so what becomes of entries, is paging.c's.
  *
  * Tables change only while the guest is outside, and each entry into it loads
  * CR3 with a flush, so there is never anything stale to get rid of.
  */
 #include <linux/gfp.h>
-#include <linux/io.h>
 #include <linux/mm.h>
-#include <linux/nospec.h>
 #include <asm/cpufeature.h>
 #include <asm/pgtable_types.h>
 
 #include "lg.h"
+#include "shadow.h"
 
 #define SHADOW_LINK	(_PAGE_PRESENT | _PAGE_RW | _PAGE_USER | _PAGE_ACCESSED)
 #define SHADOW_ADDRESS	0x000ffffffffff000ull
@@ -126,19 +124,9 @@ static void free_leaf_tables(struct lguest *lg, struct list_head *list)
 		free_leaf_table(lg, page_address(page));
 }
 
-static u32 slot_of(u32 vaddr)
-{
-	return vaddr >> 30;
-}
-
 static u64 *directory_entry(u64 *directory, u32 vaddr)
 {
 	return &directory[(vaddr >> 21) & 511];
-}
-
-static bool is_shared(struct lguest *lg, u32 slot)
-{
-	return slot >= lg->shadow.shared_slot;
 }
 
 static void link_shared(struct lguest *lg, struct lg_root *root)
@@ -158,7 +146,7 @@ static void alloc_directory(struct lguest *lg, struct lg_root *root, u32 slot)
 
 	if (!directory)
 		return;
-	if (!is_shared(lg, slot)) {
+	if (!lg_shadow_is_shared(lg, slot)) {
 		root->slots[slot] = __pa(directory) | SHADOW_LINK;
 		return;
 	}
@@ -172,14 +160,14 @@ static void alloc_directory(struct lguest *lg, struct lg_root *root, u32 slot)
 static struct list_head *tables_of(struct lguest *lg, struct lg_root *root,
 				   u32 slot)
 {
-	return is_shared(lg, slot) ? &lg->shadow.shared_tables : &root->tables;
+	return lg_shadow_is_shared(lg, slot) ? &lg->shadow.shared_tables : &root->tables;
 }
 
 /* The shadow entry of an address; NULL if it has none and none is made. */
-static u64 *leaf_entry(struct lguest *lg, struct lg_root *root, u32 vaddr,
-		       bool make)
+u64 *lg_shadow_entry(struct lguest *lg, struct lg_root *root, u32 vaddr,
+		     bool make)
 {
-	u32 slot = slot_of(vaddr);
+	u32 slot = lg_shadow_slot(vaddr);
 	u64 *entry, *table;
 
 	if (!root->slots[slot] && make)
@@ -197,31 +185,30 @@ static u64 *leaf_entry(struct lguest *lg, struct lg_root *root, u32 vaddr,
 }
 
 /* Drops what one directory entry of ours, 2 MiB, maps. */
-static void drop_directory_entry(struct lguest *lg, struct lg_root *root,
-				 u32 vaddr)
+void lg_shadow_drop_entry(struct lguest *lg, struct lg_root *root, u32 vaddr)
 {
 	u64 *entry;
 
-	if (!root->slots[slot_of(vaddr)])
+	if (!root->slots[lg_shadow_slot(vaddr)])
 		return;
-	entry = directory_entry(child(root->slots[slot_of(vaddr)]), vaddr);
+	entry = directory_entry(child(root->slots[lg_shadow_slot(vaddr)]), vaddr);
 	if (*entry)
 		free_leaf_table(lg, child(*entry));
 }
 
 /* The guest's page directory whose shadow a slot of a root is. */
-static u32 *guest_directory(struct lguest *lg, struct lg_root *root, u32 slot)
+u32 *lg_shadow_directory(struct lguest *lg, struct lg_root *root, u32 slot)
 {
-	return is_shared(lg, slot) ? &lg->shadow.shared_directory[slot] :
+	return lg_shadow_is_shared(lg, slot) ? &lg->shadow.shared_directory[slot] :
 				     &root->directory[slot];
 }
 
-static void drop_slot(struct lguest *lg, struct lg_root *root, u32 slot)
+void lg_shadow_drop_slot(struct lguest *lg, struct lg_root *root, u32 slot)
 {
 	struct page *page, *next;
 	u64 *directory;
 
-	*guest_directory(lg, root, slot) = 0;
+	*lg_shadow_directory(lg, root, slot) = 0;
 	if (!root->slots[slot])
 		return;
 	directory = child(root->slots[slot]);
@@ -230,7 +217,7 @@ static void drop_slot(struct lguest *lg, struct lg_root *root, u32 slot)
 			free_leaf_table(lg, page_address(page));
 }
 
-static void drop_user(struct lguest *lg, struct lg_root *root)
+void lg_shadow_drop_user(struct lguest *lg, struct lg_root *root)
 {
 	free_leaf_tables(lg, &root->tables);
 	memset(root->directory, 0, sizeof(root->directory));
@@ -239,7 +226,7 @@ static void drop_user(struct lguest *lg, struct lg_root *root)
 void lg_shadow_flush_user(struct lguest *lg)
 {
 	lg->counters.flushes++;
-	drop_user(lg, lg->shadow.current_root);
+	lg_shadow_drop_user(lg, lg->shadow.current_root);
 }
 
 void lg_shadow_flush_all(struct lguest *lg)
@@ -248,14 +235,14 @@ void lg_shadow_flush_all(struct lguest *lg)
 
 	lg->counters.flushes++;
 	for (i = 0; i < LG_ROOTS; i++)
-		drop_user(lg, &lg->shadow.roots[i]);
+		lg_shadow_drop_user(lg, &lg->shadow.roots[i]);
 	free_leaf_tables(lg, &lg->shadow.shared_tables);
 	memset(lg->shadow.shared_directory, 0,
 	       sizeof(lg->shadow.shared_directory));
 	lg->shadow.pin_stack = true;
 }
 
-static struct lg_root *find_root(struct lguest *lg, u32 pgdir)
+struct lg_root *lg_shadow_find_root(struct lguest *lg, u32 pgdir)
 {
 	int i;
 
@@ -285,7 +272,7 @@ static struct lg_root *oldest_root(struct lguest *lg, bool with_tables)
 }
 
 /* Makes room for the tables that one address may need. */
-static void make_room(struct lguest *lg)
+void lg_shadow_make_room(struct lguest *lg)
 {
 	while (lg->shadow.pages + 2 > lg_max_tables) {
 		struct lg_root *root = oldest_root(lg, true);
@@ -295,7 +282,7 @@ static void make_room(struct lguest *lg)
 			lg_shadow_flush_all(lg);
 			return;
 		}
-		drop_user(lg, root);
+		lg_shadow_drop_user(lg, root);
 	}
 }
 
@@ -330,7 +317,7 @@ static void free_root(struct lguest *lg, struct lg_root *root)
 {
 	u32 slot;
 
-	drop_user(lg, root);
+	lg_shadow_drop_user(lg, root);
 	if (root->slots) {
 		for (slot = 0; slot < lg->shadow.shared_slot; slot++)
 			if (root->slots[slot])
@@ -347,9 +334,9 @@ static void free_root(struct lguest *lg, struct lg_root *root)
 	root->live = false;
 }
 
-static bool use_root(struct lguest *lg, u32 pgdir)
+bool lg_shadow_use_root(struct lguest *lg, u32 pgdir)
 {
-	struct lg_root *root = find_root(lg, pgdir);
+	struct lg_root *root = lg_shadow_find_root(lg, pgdir);
 
 	lg->counters.root_switches++;
 	if (!root) {
@@ -359,7 +346,7 @@ static bool use_root(struct lguest *lg, u32 pgdir)
 			free_root(lg, root);
 			return false;
 		}
-		drop_user(lg, root);
+		lg_shadow_drop_user(lg, root);
 		root->pgdir = pgdir;
 		root->live = true;
 		lg->shadow.pin_stack = true;
@@ -369,134 +356,6 @@ static bool use_root(struct lguest *lg, u32 pgdir)
 	lg->tables.pgdir = pgdir;
 	lg->state->guest_cr3 = __pa(root->pgd);
 	return true;
-}
-
-static u64 leaf(struct lguest *lg, const struct lg_root *root,
-		const struct lg_walk *walk)
-{
-	u64 entry = page_to_phys(lg->pages[walk->pfn]) | _PAGE_PRESENT |
-		    _PAGE_ACCESSED;
-
-	if (walk->writable && walk->dirty)
-		entry |= _PAGE_RW | _PAGE_DIRTY;
-	/*
-	 * The first tables give everything to user mode, in which nothing
-	 * runs yet, while SMEP would not let the guest's kernel execute it.
-	 */
-	if (walk->user && root->pgdir != lg->boot_pgdir)
-		entry |= _PAGE_USER;
-	if (walk->no_execute)
-		entry |= __supported_pte_mask & _PAGE_NX;
-	return entry;
-}
-
-static void fill(struct lguest *lg, struct lg_root *root, u32 vaddr,
-		 const struct lg_walk *walk)
-{
-	u32 slot = slot_of(vaddr);
-	u32 *directory;
-	u64 *entry;
-
-	if (vaddr >= -LG_RESERVED_TOP) {
-		lg_kill(lg, "attempt to access switcher pages");
-		return;
-	}
-	if (!lg_page(lg, walk->pfn)) {
-		lg_kill(lg, "failed to get page %u", walk->pfn);
-		return;
-	}
-	make_room(lg);
-	directory = guest_directory(lg, root, slot);
-	if (*directory != walk->table) {
-		if (*directory)
-			drop_slot(lg, root, slot);
-		*directory = walk->table;
-	}
-	entry = leaf_entry(lg, root, vaddr, true);
-	if (!entry) {
-		lg_kill(lg, "out of memory allocating pte page");
-		return;
-	}
-	*entry = leaf(lg, root, walk);
-	lg->counters.pages_mapped++;
-}
-
-/*
- * Maps what the guest's tables have at vaddr, if they allow the access.  After
- * LG_WALK_FAULT *error is the guest's page fault.  May kill the guest.
- */
-enum lg_walk_result lg_shadow_fault(struct lguest *lg, u32 vaddr, u32 access,
-				    u32 *error)
-{
-	enum lg_walk_result result;
-	struct lg_walk walk;
-
-	result = lg_walk(lg, &lg->tables, vaddr, access, &walk);
-	switch (result) {
-	case LG_WALK_MAPPED:
-		if ((access & (LG_ACCESS_USER | LG_ACCESS_FETCH)) ==
-		    LG_ACCESS_FETCH && walk.user)
-			lg->shadow.smep = false;
-		fill(lg, lg->shadow.current_root, vaddr, &walk);
-		break;
-	case LG_WALK_FAULT:
-		*error = walk.error;
-		break;
-	case LG_WALK_BAD:
-		lg_kill(lg, "%s for %#x", walk.reason, vaddr);
-		break;
-	}
-	return result;
-}
-
-/* Lets the Switcher write the frames of system calls without a fault. */
-void lg_shadow_pin_stack(struct lguest *lg)
-{
-	u32 page, error;
-
-	for (page = 0; page < lg->stack_pages; page++) {
-		u32 vaddr = lg->kernel_esp - 1 - page * PAGE_SIZE;
-		u64 *entry = leaf_entry(lg, lg->shadow.current_root, vaddr,
-					false);
-
-		if (entry && (*entry & _PAGE_RW))
-			continue;
-		lg_shadow_fault(lg, vaddr, LG_ACCESS_WRITE, &error);
-	}
-	lg->shadow.pin_stack = false;
-}
-
-/* The guest loads CR3. */
-void lg_shadow_new_root(struct lguest *lg, u32 pgdir)
-{
-	u32 words[8];
-
-	if (!lg_read_phys(lg, pgdir, words, sizeof(words))) {
-		lg_kill(lg, "bad guest page %#x", pgdir >> PAGE_SHIFT);
-		return;
-	}
-	if (lg->tables.paging == LG_PAGING_LINEAR) {
-		lg->tables.paging = lg_guess_paging(words);
-		lg_shadow_flush_all(lg);
-	}
-	if (pgdir & (lg->tables.paging == LG_PAGING_PAE ? 31 : ~PAGE_MASK)) {
-		lg_kill(lg, "bad page directory %#x", pgdir);
-		return;
-	}
-	if (!use_root(lg, pgdir)) {
-		lg_kill(lg, "out of memory allocating pte page");
-		return;
-	}
-	/* The first tables are gone, and their page may be any other's. */
-	if (lg->boot_pgdir != LG_NO_PGDIR) {
-		struct lg_root *root = find_root(lg, lg->boot_pgdir);
-
-		lg->boot_pgdir = LG_NO_PGDIR;
-		if (root && root != lg->shadow.current_root) {
-			drop_user(lg, root);
-			root->live = false;
-		}
-	}
 }
 
 /* The guest names where its kernel begins: once, before it has many roots. */
@@ -516,115 +375,6 @@ void lg_shadow_share_kernel(struct lguest *lg, u32 kernel_address)
 		if (lg->shadow.current_root->slots[i])
 			lg->shadow.shared[i] =
 				child(lg->shadow.current_root->slots[i]);
-}
-
-/*
- * The guest has changed one entry.  One that was accessed is likely to be the
- * answer to a fault, so it is mapped without waiting for the next.  pte only
- * says what the change is for: what counts is what stands in memory.
- */
-void lg_shadow_set_pte(struct lguest *lg, u32 pgdir, u32 vaddr, u32 pte)
-{
-	struct lg_root *root = find_root(lg, pgdir);
-	struct lg_tables tables = lg->tables;
-	struct lg_walk walk;
-	u64 *entry;
-
-	if (!root) {
-		if (!is_shared(lg, slot_of(vaddr)))
-			return;
-		root = lg->shadow.current_root;
-	}
-	entry = leaf_entry(lg, root, vaddr, false);
-	if (entry)
-		*entry = 0;
-	if (!(pte & _PAGE_PRESENT) ||
-	    !(pte & (_PAGE_ACCESSED | _PAGE_DIRTY)) ||
-	    vaddr >= -LG_RESERVED_TOP ||
-	    lg->tables.paging == LG_PAGING_LINEAR)
-		return;
-	tables.pgdir = pgdir;
-	if (lg_walk(lg, &tables, vaddr, 0, &walk) == LG_WALK_MAPPED)
-		fill(lg, root, vaddr, &walk);
-}
-
-static void set_pdpte(struct lguest *lg, u32 pgdir, u32 index)
-{
-	struct lg_root *root;
-	u64 entry;
-
-	if (index >= LG_SLOTS)
-		return;
-	index = array_index_nospec(index, LG_SLOTS);
-	if (!is_shared(lg, index)) {
-		root = find_root(lg, pgdir);
-		if (root)
-			drop_slot(lg, root, index);
-		return;
-	}
-	/* Each new top-level table gets the kernel's directory once more. */
-	if (lg_read_phys(lg, pgdir + index * sizeof(entry), &entry,
-			 sizeof(entry)) &&
-	    (entry & PAGE_MASK) == lg->shadow.shared_directory[index])
-		return;
-	drop_slot(lg, lg->shadow.current_root, index);
-}
-
-/*
- * The guest has changed an entry of a top-level table.  An index that PAE's
- * four entries do not have tells which paging it has.
- */
-void lg_shadow_set_pgd(struct lguest *lg, u32 pgdir, u32 index)
-{
-	struct lg_root *root;
-	u32 vaddr;
-
-	if (lg->tables.paging == LG_PAGING_LINEAR) {
-		if (index >= LG_SLOTS)
-			lg_boot_found_paging(lg, LG_PAGING_2LEVEL);
-		lg_shadow_flush_all(lg);
-		return;
-	}
-	if (lg->tables.paging == LG_PAGING_PAE) {
-		set_pdpte(lg, pgdir, index);
-		return;
-	}
-	if (index >= 1023)
-		return;
-	vaddr = index << 22;
-	root = is_shared(lg, slot_of(vaddr)) ? lg->shadow.current_root :
-					       find_root(lg, pgdir);
-	if (root) {
-		drop_directory_entry(lg, root, vaddr);
-		drop_directory_entry(lg, root, vaddr + (1 << 21));
-	}
-}
-
-/* The guest has changed an entry of a page directory: this is PAE. */
-void lg_shadow_set_pmd(struct lguest *lg, u32 pmd, u32 index)
-{
-	u32 slot;
-	int i;
-
-	if (lg->tables.paging == LG_PAGING_LINEAR) {
-		lg_boot_found_paging(lg, LG_PAGING_PAE);
-		lg_shadow_flush_all(lg);
-		return;
-	}
-	if (index >= 512 || lg->tables.paging != LG_PAGING_PAE)
-		return;
-	for (i = 0; i < LG_ROOTS; i++) {
-		struct lg_root *root = &lg->shadow.roots[i];
-
-		for (slot = 0; slot < lg->shadow.shared_slot; slot++)
-			if (root->live && root->directory[slot] == pmd)
-				drop_directory_entry(lg, root, slot << 30 |
-						     index << 21);
-	}
-	for (slot = lg->shadow.shared_slot; slot < LG_SLOTS; slot++)
-		if (lg->shadow.shared_directory[slot] == pmd)
-			drop_directory_entry(lg, lg->shadow.current_root,
-					     slot << 30 | index << 21);
 }
 
 /* Maps one page of the Switcher, above 4 GiB, for all roots to come. */
@@ -676,7 +426,7 @@ int lg_shadow_init(struct lguest *lg)
 	err = lg_switcher_pages(lg, map_high);
 	if (err)
 		return err;
-	return use_root(lg, lg->boot_pgdir) ? 0 : -ENOMEM;
+	return lg_shadow_use_root(lg, lg->boot_pgdir) ? 0 : -ENOMEM;
 }
 
 void lg_shadow_exit(struct lguest *lg)

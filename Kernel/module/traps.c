@@ -288,7 +288,7 @@ static void page_fault(struct lguest *lg)
 	if (cr2 >> 32)
 		error &= LG_ACCESS_WRITE | LG_ACCESS_USER;
 	else
-		result = lg_shadow_fault(lg, cr2, regs->error, &error);
+		result = lg_paging_fault(lg, cr2, regs->error, &error);
 	trace_lguest_page_fault(cr2, regs->error, regs->eip,
 				result == LG_WALK_FAULT);
 	if (result != LG_WALK_FAULT)

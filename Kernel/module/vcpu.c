@@ -166,7 +166,7 @@ static void enter(struct lguest *lg)
 
 	lg_segments_check(lg);
 	if (lg->shadow.pin_stack)
-		lg_shadow_pin_stack(lg);
+		lg_paging_pin_stack(lg);
 	if (lg->dead || !stay(lg, &vector))
 		return;
 
