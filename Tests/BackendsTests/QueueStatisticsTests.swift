@@ -80,8 +80,8 @@ import VirtioTesting
     #expect(last.oldestAge == nil)
     #expect(last.chains == UInt64(count))
     #expect(last.serviceTimes.total == UInt64(count))
-    // The first has hung for longer than was seen.
-    #expect(try #require(last.serviceTimes.percentile(1)) >= 20_000_000)
+    // The first has hung for longer than was seen, and times are told to a sixteenth.
+    #expect(try #require(last.serviceTimes.percentile(1)) >= 18_000_000)
   }
 
   @Test func `a request for entropy is in flight while the source has none`() throws {
