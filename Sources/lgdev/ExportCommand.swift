@@ -9,27 +9,30 @@ struct ExportCommand: ParsableCommand {
     commandName: "export",
     abstract: "Show disk images and their partitions as files.",
     discussion: """
-      The mount point gets, for one image, and for several a directory each with:
+      The mount point shows one image, or several with a directory for each. One
+      that is a plain file becomes the disk itself. It is unmounted with
+      'fusermount3 -u MOUNTPOINT' or SIGTERM, which ends this program.
 
+      Images are locked as a disk's is: what a guest writes to cannot be exported
+      here (lgdev serve --export shows it), and nobody writes meanwhile.
+
+      FILES
         disk        the whole image
         part1 ...   each partition, a file of its own size
         by-label/   links by the labels of file systems; by-uuid/ likewise
         info.json   what is known: table, partitions, file systems
 
-      A mount point that is a plain file becomes the disk itself. It is unmounted
-      with 'fusermount3 -u MOUNTPOINT' or SIGTERM, which ends this program.
+      MOUNTING
+        Words for -o, with commas between:
 
-      Images are locked as a disk's is: what a guest writes to cannot be exported
-      here (lgdev serve --export shows it), and nobody writes meanwhile.
-
-      OPTIONS FOR -o, with commas between
-        ro, rw              read-only, the default; writable
-        growable            as --growable
-        uid=N, gid=N, mode=OCTAL
-        allow_other         other users may look, as far as owner and mode let them
-        auto_unmount        unmount when this program is killed
-        nonempty            the directory may have entries, which are hidden meanwhile
-        default_permissions always on
+        ro, rw                   read-only, the default; writable
+        growable                 as --growable
+        uid=N, gid=N, mode=OCTAL as the options
+        allow_other              others may look, as far as owner and mode let them
+        auto_unmount             unmount when this program is killed
+        nonempty                 cover what the directory has
+        nopassthrough            the kernel leaves all transfers to this program
+        default_permissions      always on
         nodev, nosuid, noexec, noatime ... as for mount(8)
 
       EXAMPLES

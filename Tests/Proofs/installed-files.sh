@@ -37,10 +37,11 @@ for option in $("$root/bin/lgdev" help serve | sed -n 's/^  --\([a-z-]*\) .*/\1/
     fail "no --$option in bash's completions"
 done
 test -s "$root/share/man/man1/lgdev.1" || fail "no lgdev.1"
-for page in top stats doctor; do
+for page in export top stats doctor; do
   test -s "$root/share/man/man1/lgdev-$page.1" || fail "no lgdev-$page.1"
   grep -q "$page" "$root/share/bash-completion/completions/lgdev" || fail "no $page in bash's completions"
 done
+[ "$(readlink -f "$root/sbin/mount.fuse.lgdev")" = "$(readlink -f "$root/bin/lgdev")" ] || fail "no mount.fuse.lgdev"
 test -s "$root/share/man/man1/lgdev-config-check.1" || fail "no lgdev-config-check.1"
 test -s "$root/share/zsh/site-functions/_lgdev" || fail "no completions for zsh"
 test -s "$root/share/fish/vendor_completions.d/lgdev.fish" || fail "no completions for fish"
