@@ -43,9 +43,11 @@ enum ThreadBuffer {
 extension OpenFile {
   /// Reads into memory.
   ///
+  /// - Parameter patience: how long it waits for a moment without a guest's write, in nanoseconds.
   /// - Returns: how many bytes, fewer than fit only at the end.
   func read(
-    into memory: UnsafeMutableRawBufferPointer, at offset: UInt64
+    into memory: UnsafeMutableRawBufferPointer, at offset: UInt64,
+    patience: UInt64 = 2_000_000_000
   ) throws(Errno) -> Int {
     guard let image else { return 0 }
     // The whole disk ends where the image does, however long it has become meanwhile.
@@ -55,19 +57,17 @@ extension OpenFile {
     guard image.view.isLive else {
       return try unsafe Self.read(into: rest, image.view.file.raw, piece.position)
     }
-    return try unsafe readWhole(into: rest, image, piece.position)
+    return try unsafe readWhole(into: rest, image.view, piece.position, patience)
   }
 
-  /// How long a read waits for a moment without a write, in nanoseconds.
-  private static var patience: UInt64 { 2_000_000_000 }
   private static var blockSize: Int { 4096 }
 
   /// Reads what a guest may write to meanwhile, so that no sector is half written: where a write went on, block
   /// by block, and again until none did.
   private func readWhole(
-    into memory: UnsafeMutableRawBufferPointer, _ image: ExportImage, _ position: UInt64
+    into memory: UnsafeMutableRawBufferPointer, _ view: DiskView, _ position: UInt64,
+    _ patience: UInt64
   ) throws(Errno) -> Int {
-    let view = image.view
     if let before = view.look(at: position, memory.count) {
       let count = try unsafe Self.read(into: memory, view.file.raw, position)
       if view.look(at: position, memory.count) == before { return count }
@@ -78,7 +78,7 @@ extension OpenFile {
       let inBlock = Self.blockSize - Int(place % UInt64(Self.blockSize))
       let piece = unsafe UnsafeMutableRawBufferPointer(
         rebasing: memory[done..<min(memory.count, done + inBlock)])
-      let got = try unsafe readBlock(into: piece, view, place)
+      let got = try unsafe readBlock(into: piece, view, place, patience)
       done += got
       if got < piece.count { break }
     }
@@ -86,7 +86,8 @@ extension OpenFile {
   }
 
   private func readBlock(
-    into memory: UnsafeMutableRawBufferPointer, _ view: DiskView, _ position: UInt64
+    into memory: UnsafeMutableRawBufferPointer, _ view: DiskView, _ position: UInt64,
+    _ patience: UInt64
   ) throws(Errno) -> Int {
     let begin = MonotonicClock.nanoseconds
     while true {
@@ -95,7 +96,7 @@ extension OpenFile {
         if view.look(at: position, memory.count) == before { return count }
       }
       // A guest that writes the same block all the time, or storage that hangs.
-      guard MonotonicClock.nanoseconds - begin < Self.patience else { throw .io }
+      guard MonotonicClock.nanoseconds - begin < patience else { throw .io }
       sched_yield()
     }
   }
