@@ -9,7 +9,7 @@ import VhostUserTesting
 import VirtioRing
 import VirtioTesting
 
-@Suite(.timeLimit(.minutes(2))) struct ServeConsoleTests {
+@Suite(.timeLimit(.minutes(5))) struct ServeConsoleTests {
   let directory: TemporaryDirectory
 
   init() throws { directory = try TemporaryDirectory() }
