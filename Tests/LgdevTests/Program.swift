@@ -109,24 +109,28 @@ final class Program {
 
   /// Waits until it says that it listens, `count` times.
   func awaitListening(_ count: Int = 1) throws {
-    try wait(10, "it does not listen") {
+    try wait(60, "it does not listen") {
       try errorLines.count { $0.contains(": listening on ") } == count
     }
   }
 
   /// Waits until it has printed a line.
   func awaitLine(_ part: String) throws {
-    try wait(10, "it does not print '\(part)'") { try errorLines.contains { $0.contains(part) } }
+    try wait(60, "it does not print '\(part)'") { try errorLines.contains { $0.contains(part) } }
   }
 
   /// Waits for its end.
+  ///
+  /// - Parameter seconds: counted in naps of this thread, which take longer where others have the processors.
   func exitCode(within seconds: Double) throws -> Int32 {
-    let start = Date()
+    let nap = 0.005
+    var napCount = 0
     while process.isRunning {
-      guard Date().timeIntervalSince(start) < seconds else {
+      guard Double(napCount) * nap < seconds else {
         throw ProgramError("it still runs after \(seconds) s; it said \(try errorLines)")
       }
-      usleep(5000)
+      usleep(UInt32(nap * 1e6))
+      napCount += 1
     }
     return process.terminationReason == .exit
       ? process.terminationStatus : 128 + process.terminationStatus

@@ -30,7 +30,7 @@ import VirtioTesting
     try program.awaitListening()
     #expect(try !terminal.terminal.settings().echoes)
     try end(program, terminal)
-    #expect(try program.exitCode(within: 1) == exitCode)
+    #expect(try program.exitCode(within: 30) == exitCode)
     #expect(try terminal.terminal.settings().echoes)
     #expect(try directory.names == names)
   }
@@ -100,7 +100,7 @@ import VirtioTesting
     }
     #expect(try UnixSocket.state(of: "\(directory.path)/line") == .live)
     program.send(SIGTERM)
-    #expect(try program.exitCode(within: 1) == 0)
+    #expect(try program.exitCode(within: 30) == 0)
     #expect(try directory.names == ["disk.img", "log"])
   }
 }
