@@ -9,7 +9,7 @@ import VirtioTesting
 
 @testable import Backends
 
-@Suite("A disk", .timeLimit(.minutes(5)))
+@Suite("A disk", .timeLimit(.minutes(20)))
 struct BlockDeviceTests {
   private func word<Word: FixedWidthInteger>(
     _: Word.Type, _ bytes: [UInt8], at offset: Int

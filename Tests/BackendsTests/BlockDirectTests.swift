@@ -71,7 +71,7 @@ private func cachedPages(of file: borrowing FileDescriptor, byteCount: Int) thro
   return pages.count { $0 & 1 != 0 }
 }
 
-@Suite("Direct I/O", .timeLimit(.minutes(5)))
+@Suite("Direct I/O", .timeLimit(.minutes(20)))
 struct BlockDirectTests {
   @Test(
     "serves buffers of any alignment even where the kernel promised too much",

@@ -12,7 +12,7 @@ import VirtioTesting
 
 @testable import Backends
 
-@Suite("Durability", .timeLimit(.minutes(5)))
+@Suite("Durability", .timeLimit(.minutes(20)))
 struct BlockDurabilityTests {
   /// A bed whose requests are all there before the disk starts to look.
   private struct Batch {

@@ -10,7 +10,7 @@ import VirtioTesting
 
 @testable import Backends
 
-@Suite("A disk survives", .timeLimit(.minutes(5)))
+@Suite("A disk survives", .timeLimit(.minutes(20)))
 struct BlockHostileTests {
   private let sectorCount = 128
 

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Backends
 
-@Suite("An image", .timeLimit(.minutes(5)))
+@Suite("An image", .timeLimit(.minutes(20)))
 struct BlockImageTests {
   private func refusal(_ options: BlockOptions) throws -> String {
     let error = #expect(throws: DeviceError.self) {

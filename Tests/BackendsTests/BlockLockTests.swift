@@ -8,7 +8,7 @@ import Testing
 
 @testable import Backends
 
-@Suite("Image locks", .timeLimit(.minutes(5)))
+@Suite("Image locks", .timeLimit(.minutes(20)))
 struct BlockLockTests {
   private func open(_ path: String, readOnly: Bool = false) throws(DeviceError) -> BlockDevice {
     var options = BlockOptions(path: path)

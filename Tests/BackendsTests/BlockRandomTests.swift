@@ -129,7 +129,7 @@ private final class RandomRun {
   }
 }
 
-@Suite("Random requests, many in flight", .timeLimit(.minutes(5)))
+@Suite("Random requests, many in flight", .timeLimit(.minutes(20)))
 struct BlockRandomTests {
   private static let byteCount = 128 * 1024
   private static let rings: [Features] = [

@@ -8,7 +8,7 @@ import VirtioTesting
 
 @testable import Backends
 
-@Suite("A console", .timeLimit(.minutes(5)))
+@Suite("A console", .timeLimit(.minutes(20)))
 struct ConsoleDeviceTests {
   let directory: TestDirectory
   var path: String { directory.path("log") }

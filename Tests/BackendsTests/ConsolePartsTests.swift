@@ -4,7 +4,7 @@ import Testing
 
 @testable import Backends
 
-@Suite("The parts of a console", .timeLimit(.minutes(5)))
+@Suite("The parts of a console", .timeLimit(.minutes(20)))
 struct ConsolePartsTests {
   private static let millisecond: UInt64 = 1_000_000
 

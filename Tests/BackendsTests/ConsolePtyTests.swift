@@ -7,7 +7,7 @@ import Testing
 import VirtioRing
 import VirtioTesting
 
-@Suite("A console as a pseudo-terminal", .timeLimit(.minutes(5)))
+@Suite("A console as a pseudo-terminal", .timeLimit(.minutes(20)))
 struct ConsolePtyTests {
   /// The path of a console's terminal.
   private func path(_ bed: ConsoleBed) throws -> String { try #require(bed.device.hostPath) }

@@ -8,7 +8,7 @@ import Testing
 import VirtioRing
 import VirtioTesting
 
-@Suite("A console behind a Unix socket", .timeLimit(.minutes(5)))
+@Suite("A console behind a Unix socket", .timeLimit(.minutes(20)))
 struct ConsoleSocketTests {
   let directory: TestDirectory
   var path: String { directory.path("console.sock") }

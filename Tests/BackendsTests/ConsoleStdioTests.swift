@@ -9,7 +9,7 @@ import VirtioRing
 import VirtioTesting
 
 /// Serialized: one terminal at a time can be raw in a process.
-@Suite("A console on standard input and output", .serialized, .timeLimit(.minutes(5)))
+@Suite("A console on standard input and output", .serialized, .timeLimit(.minutes(20)))
 struct ConsoleStdioTests {
   private func options(_ input: Int32, _ output: Int32) -> ConsoleOptions {
     ConsoleOptions(.stdio(input: input, output: output))

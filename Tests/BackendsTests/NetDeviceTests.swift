@@ -8,7 +8,7 @@ import Testing
 import VirtioRing
 import VirtioTesting
 
-@Suite("A network device", .timeLimit(.minutes(5)))
+@Suite("A network device", .timeLimit(.minutes(20)))
 struct NetDeviceTests {
   private func device(_ change: (inout NetOptions) -> Void = { _ in }) throws -> NetDevice {
     let pair = try PacketPair()

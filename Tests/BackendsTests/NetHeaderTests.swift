@@ -6,7 +6,7 @@ import VirtioRing
 
 @testable import Backends
 
-@Suite("A packet header", .timeLimit(.minutes(5)))
+@Suite("A packet header", .timeLimit(.minutes(20)))
 struct NetHeaderTests {
   private static let offloads = FrameOffloads.all
 
@@ -141,7 +141,7 @@ struct NetHeaderTests {
   }
 }
 
-@Suite("What driver and device settle on", .timeLimit(.minutes(5)))
+@Suite("What driver and device settle on", .timeLimit(.minutes(20)))
 struct NetFormatTests {
   @Test("the header has 12 bytes, but 10 for legacy drivers without mergeable buffers")
   func headerSize() {
@@ -225,7 +225,7 @@ struct NetFormatTests {
   }
 }
 
-@Suite("An Ethernet address", .timeLimit(.minutes(5)))
+@Suite("An Ethernet address", .timeLimit(.minutes(20)))
 struct MACAddressTests {
   @Test("is read as it is written")
   func parsing() {

@@ -8,7 +8,7 @@ import Testing
 import VirtioRing
 import VirtioTesting
 
-@Suite("A receive queue with mergeable buffers", .timeLimit(.minutes(5)))
+@Suite("A receive queue with mergeable buffers", .timeLimit(.minutes(20)))
 struct NetMergeTests {
   private func bed(
     _ format: QueueFormat = .split, size: UInt16 = 128, features: Features = [],

@@ -12,7 +12,7 @@ private let offloads: Features = [
   .netGuestChecksum, .netGuestTSO4, .netGuestTSO6, .netGuestECN, .netGuestUFO,
 ]
 
-@Suite("A network device's receive queue", .timeLimit(.minutes(5)))
+@Suite("A network device's receive queue", .timeLimit(.minutes(20)))
 struct NetReceiveTests {
   private func bed(
     _ format: QueueFormat = .split, size: UInt16 = 64, features: Features = [],

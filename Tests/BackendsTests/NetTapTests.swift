@@ -32,7 +32,7 @@ private func failure(_ options: NetOptions) -> String? {
   }
 }
 
-@Suite("A network device's tap", .timeLimit(.minutes(5)))
+@Suite("A network device's tap", .timeLimit(.minutes(20)))
 struct NetTapTests {
   @Test("is made, set up and switched on, and vanishes with the device")
   func lifetime() throws {

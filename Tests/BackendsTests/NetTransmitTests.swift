@@ -12,7 +12,7 @@ private let offloads: Features = [
   .netChecksum, .netHostTSO4, .netHostTSO6, .netHostECN, .netHostUFO,
 ]
 
-@Suite("A network device's transmit queue", .timeLimit(.minutes(5)))
+@Suite("A network device's transmit queue", .timeLimit(.minutes(20)))
 struct NetTransmitTests {
   private func bed(
     _ format: QueueFormat = .split, size: UInt16 = 64, features: Features = [],

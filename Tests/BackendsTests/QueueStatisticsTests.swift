@@ -9,7 +9,7 @@ import VirtioTesting
 
 @testable import Backends
 
-@Suite(.timeLimit(.minutes(5))) struct QueueStatisticsTests {
+@Suite(.timeLimit(.minutes(20))) struct QueueStatisticsTests {
   @Test(arguments: BlockVariant.engines)
   func `a disk's requests are counted one by one`(variant: BlockVariant) throws {
     let image = try TestImage(byteCount: 1 << 20)

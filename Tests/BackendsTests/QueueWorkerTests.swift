@@ -6,7 +6,7 @@ import Testing
 import VirtioRing
 import VirtioTesting
 
-@Suite("A worker that sleeps in its kick", .timeLimit(.minutes(5)))
+@Suite("A worker that sleeps in its kick", .timeLimit(.minutes(20)))
 struct QueueWorkerTests {
   @Test("wakes for each kick, stops while it sleeps, and goes on", arguments: QueueFormat.allCases)
   func wakesAndStops(format: QueueFormat) throws {

@@ -7,7 +7,7 @@ import Testing
 import VirtioRing
 import VirtioTesting
 
-@Suite("An entropy device", .timeLimit(.minutes(5)))
+@Suite("An entropy device", .timeLimit(.minutes(20)))
 struct RngDeviceTests {
   private func device(
     _ source: RngOptions.Source = .kernel, limit: Int = 65536, log: LineCollector? = nil,

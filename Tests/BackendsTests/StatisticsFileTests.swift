@@ -9,7 +9,7 @@ import VirtioTesting
 
 @testable import Backends
 
-@Suite(.timeLimit(.minutes(5))) struct StatisticsFileTests {
+@Suite(.timeLimit(.minutes(20))) struct StatisticsFileTests {
   private func read(_ file: StatisticsFile) throws -> StatisticsReading {
     try StatisticsReading(try file.duplicate())
   }

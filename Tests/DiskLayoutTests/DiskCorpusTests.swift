@@ -8,7 +8,7 @@ import DiskLayout
 import Foundation
 import Testing
 
-@Suite("The fuzzer's images", .timeLimit(.minutes(5)))
+@Suite("The fuzzer's images", .timeLimit(.minutes(20)))
 struct DiskCorpusTests {
   private static let corpus = URL(filePath: #filePath).deletingLastPathComponent()
     .deletingLastPathComponent().deletingLastPathComponent().appending(path: "Fuzz/corpus")

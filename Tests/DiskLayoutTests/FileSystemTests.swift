@@ -72,7 +72,7 @@ struct Making: CustomTestStringConvertible, Sendable {
   ]
 }
 
-@Suite("File systems", .timeLimit(.minutes(5)))
+@Suite("File systems", .timeLimit(.minutes(20)))
 struct FileSystemTests {
   @Test("are recognised as blkid recognises them", arguments: Making.all)
   func recognised(making: Making) throws {

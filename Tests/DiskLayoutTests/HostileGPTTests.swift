@@ -22,7 +22,7 @@ private func expectBoth(_ layout: DiskLayout, sectorSize: UInt64 = 512) {
   #expect(layout.partitions.map(\.byteCount) == [64 * sectorSize, 128 * sectorSize])
 }
 
-@Suite("Hostile images: GPT", .timeLimit(.minutes(5)))
+@Suite("Hostile images: GPT", .timeLimit(.minutes(20)))
 struct HostileGPTTests {
   @Test("a header with a wrong checksum: the backup is used", arguments: [512 as UInt64, 4096])
   func headerChecksum(sectorSize: UInt64) {

@@ -6,7 +6,7 @@ import DiskHarness
 import DiskLayout
 import Testing
 
-@Suite("Hostile images: sizes, storage and superblocks", .timeLimit(.minutes(5)))
+@Suite("Hostile images: sizes, storage and superblocks", .timeLimit(.minutes(20)))
 struct HostileImageTests {
   @Test("images smaller than a sector, and of odd sizes")
   func small() {

@@ -6,7 +6,7 @@ import DiskHarness
 import DiskLayout
 import Testing
 
-@Suite("Hostile images: MBR", .timeLimit(.minutes(5)))
+@Suite("Hostile images: MBR", .timeLimit(.minutes(20)))
 struct HostileMBRTests {
   /// An MBR with an extended partition from sector 1000 on, of 7000 sectors.
   private func extended() -> TableImage {

@@ -19,7 +19,7 @@ private struct Generator: RandomNumberGenerator {
   }
 }
 
-@Suite("Images with changed bytes", .timeLimit(.minutes(5)))
+@Suite("Images with changed bytes", .timeLimit(.minutes(20)))
 struct MutationTests {
   /// A GPT, an MBR with a chain, and what they hold.
   static var originals: [TableImage] {

@@ -56,7 +56,7 @@ func compareWithSfdisk(_ image: ImageFile, _ layout: DiskLayout) throws {
   }
 }
 
-@Suite("Partition tables", .timeLimit(.minutes(5)))
+@Suite("Partition tables", .timeLimit(.minutes(20)))
 struct TableTests {
   @Test("GPT: numbers with gaps, types, names, attributes, file systems")
   func gpt() throws {

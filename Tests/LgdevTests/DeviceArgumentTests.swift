@@ -16,7 +16,7 @@ private func complaint(_ make: () throws -> Void) -> String? {
   }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct DeviceArgumentTests {
+@Suite(.timeLimit(.minutes(20))) struct DeviceArgumentTests {
   @Test func `a disk has defaults for all but its path`() throws {
     let disk = try BlockArgument("path=disk.img")
     #expect(disk == BlockArgument(path: "disk.img"))

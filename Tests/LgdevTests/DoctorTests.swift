@@ -6,7 +6,7 @@ import Testing
 
 @testable import lgdev
 
-@Suite(.timeLimit(.minutes(5))) struct DoctorTests {
+@Suite(.timeLimit(.minutes(20))) struct DoctorTests {
   let directory: TemporaryDirectory
 
   init() throws { directory = try TemporaryDirectory() }

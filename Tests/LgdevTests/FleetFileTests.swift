@@ -11,7 +11,7 @@ import Testing
 
 @testable import lgdev
 
-@Suite(.timeLimit(.minutes(5))) struct FleetFileTests {
+@Suite(.timeLimit(.minutes(20))) struct FleetFileTests {
   let directory: TemporaryDirectory
 
   init() throws { directory = try TemporaryDirectory() }

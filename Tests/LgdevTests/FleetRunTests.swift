@@ -15,7 +15,7 @@ import VirtioTesting
 
 private let powerDown: [FakeHost.Answer] = [Host.error(.notFound), Host.text("CRASH: Power down")]
 
-@Suite(.timeLimit(.minutes(5))) struct FleetRunTests {
+@Suite(.timeLimit(.minutes(20))) struct FleetRunTests {
   let directory: TemporaryDirectory
   let folder: String
 

@@ -28,7 +28,7 @@ private func refusal(_ arguments: String...) -> String {
   }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct GuestPlanTests {
+@Suite(.timeLimit(.minutes(20))) struct GuestPlanTests {
   @Test func `a guest is a kernel, its memory, what it starts with and its devices`() throws {
     let plan = try plan(
       "--kernel", "bzImage", "--memory", "64M", "--initrd", "rd.gz", "--append", "root=/dev/vda ro",

@@ -5,7 +5,7 @@
 import Foundation
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct GuestRefusalTests {
+@Suite(.timeLimit(.minutes(20))) struct GuestRefusalTests {
   let directory: TemporaryDirectory
 
   init() throws { directory = try TemporaryDirectory() }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import lgdev
 
-@Suite(.timeLimit(.minutes(5))) struct InvocationTests {
+@Suite(.timeLimit(.minutes(20))) struct InvocationTests {
   @Test func `a link named after a device type means serve`() {
     #expect(
       Invocation(["/usr/libexec/lgdev-net", "--fd", "3"]).arguments == ["serve", "--fd", "3"])

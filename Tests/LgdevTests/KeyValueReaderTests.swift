@@ -26,7 +26,7 @@ private func trouble(
   }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct KeyValueReaderTests {
+@Suite(.timeLimit(.minutes(20))) struct KeyValueReaderTests {
   @Test func `values, flags, numbers and words are read in any order`() throws {
     var reader = try reader("b,n=17,a=x=y,w=none,off=off")
     #expect(try reader.string("a") == "x=y")

@@ -5,7 +5,7 @@
 import Glibc
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct RefusalTests {
+@Suite(.timeLimit(.minutes(20))) struct RefusalTests {
   let directory: TemporaryDirectory
 
   init() throws { directory = try TemporaryDirectory() }

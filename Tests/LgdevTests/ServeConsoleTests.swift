@@ -9,7 +9,7 @@ import VhostUserTesting
 import VirtioRing
 import VirtioTesting
 
-@Suite(.timeLimit(.minutes(5))) struct ServeConsoleTests {
+@Suite(.timeLimit(.minutes(20))) struct ServeConsoleTests {
   let directory: TemporaryDirectory
 
   init() throws { directory = try TemporaryDirectory() }

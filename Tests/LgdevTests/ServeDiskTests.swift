@@ -10,7 +10,7 @@ import VhostUserTesting
 import VhostUserTransport
 import VirtioRing
 
-@Suite(.timeLimit(.minutes(5))) struct ServeDiskTests {
+@Suite(.timeLimit(.minutes(20))) struct ServeDiskTests {
   let directory: TemporaryDirectory
 
   init() throws { directory = try TemporaryDirectory() }

@@ -11,7 +11,7 @@ private func plan(_ arguments: String...) throws -> ServePlan {
   try ServePlan(Serve.parse(Invocation(["lgdev"] + arguments).arguments))
 }
 
-@Suite(.timeLimit(.minutes(5))) struct ServePlanTests {
+@Suite(.timeLimit(.minutes(20))) struct ServePlanTests {
   @Test func `devices are named in order and have a socket each`() throws {
     let plan = try plan(
       "--socket-dir", "/d", "--block", "path=a", "--block", "path=b,id=data", "--block", "path=c",

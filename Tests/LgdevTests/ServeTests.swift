@@ -20,7 +20,7 @@ private func readRandom(_ frontEnd: FrontEnd) throws -> [UInt8] {
   return frontEnd.memory.memory.bytes(at: address, count: 32)
 }
 
-@Suite(.timeLimit(.minutes(5))) struct ServeTests {
+@Suite(.timeLimit(.minutes(20))) struct ServeTests {
   let directory: TemporaryDirectory
 
   init() throws { directory = try TemporaryDirectory() }

@@ -8,7 +8,7 @@ import Testing
 
 @testable import lgdev
 
-@Suite(.timeLimit(.minutes(5))) struct SignalWatchTests {
+@Suite(.timeLimit(.minutes(20))) struct SignalWatchTests {
   private final class Count: Sendable {
     let ends = Atomic<Int>(0)
     let surrenders = Atomic<Int>(0)

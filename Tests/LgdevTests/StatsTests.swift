@@ -10,7 +10,7 @@ import VhostUserTesting
 import VirtioRing
 import VirtioTesting
 
-@Suite(.timeLimit(.minutes(5))) struct StatsTests {
+@Suite(.timeLimit(.minutes(20))) struct StatsTests {
   let directory: TemporaryDirectory
 
   init() throws { directory = try TemporaryDirectory() }

@@ -15,7 +15,7 @@ private func plan(
     deviceBytes: deviceBytes)
 }
 
-@Suite(.timeLimit(.minutes(5))) struct BootTests {
+@Suite(.timeLimit(.minutes(20))) struct BootTests {
   // MARK: Places
 
   @Test func `the initrd ends with the memory, in whole pages`() throws {

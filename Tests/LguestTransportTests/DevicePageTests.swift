@@ -17,7 +17,7 @@ private func device(
   )
 }
 
-@Suite(.timeLimit(.minutes(5))) struct DevicePageTests {
+@Suite(.timeLimit(.minutes(20))) struct DevicePageTests {
   @Test func `devices lie where the original put them`() throws {
     // A disk, a source of randomness and a console: places from a trace of Linux 2.6.31.
     let page = try DevicePage(

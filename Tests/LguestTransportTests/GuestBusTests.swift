@@ -9,7 +9,7 @@ import VirtioTesting
 
 @testable import LguestTransport
 
-@Suite(.timeLimit(.minutes(5))) struct GuestBusTests {
+@Suite(.timeLimit(.minutes(20))) struct GuestBusTests {
   let echo = EchoDevice()
   let bed: BusBed
 

@@ -11,7 +11,7 @@ import Testing
 
 private let restart = Errno(rawValue: 85)
 
-@Suite(.timeLimit(.minutes(5))) struct GuestGateTests {
+@Suite(.timeLimit(.minutes(20))) struct GuestGateTests {
   let host: FakeHost
   let gate: GuestGate
 

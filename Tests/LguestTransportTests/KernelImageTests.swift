@@ -8,7 +8,7 @@ import Testing
 
 private func image(_ bytes: [UInt8]) throws -> KernelImage { try KernelImage(file(bytes)) }
 
-@Suite(.timeLimit(.minutes(5))) struct KernelImageTests {
+@Suite(.timeLimit(.minutes(20))) struct KernelImageTests {
   // MARK: ELF
 
   @Test func `an ELF kernel's segments go to their physical addresses`() throws {

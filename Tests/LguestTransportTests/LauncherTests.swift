@@ -54,7 +54,7 @@ private final class LauncherBed {
   }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct LauncherTests {
+@Suite(.timeLimit(.minutes(20))) struct LauncherTests {
   let host: FakeHost
 
   init() throws { host = try FakeHost() }

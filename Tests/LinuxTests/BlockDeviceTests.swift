@@ -46,7 +46,7 @@ private func makedev(_ major: UInt32, _ minor: UInt32) -> dev_t {
   dev_t(major) << 8 | dev_t(minor & 0xff) | dev_t(minor & ~0xff) << 12
 }
 
-@Suite(.timeLimit(.minutes(5))) struct BlockDeviceTests {
+@Suite(.timeLimit(.minutes(20))) struct BlockDeviceTests {
   @Test func sizesAreToldAndRangesAreZeroed() throws {
     let loop = try LoopDevice(size: 1 << 20)
     let device = try loop.descriptor.duplicate()

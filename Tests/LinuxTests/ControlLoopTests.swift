@@ -7,7 +7,7 @@ import Testing
 
 @testable import Linux
 
-@Suite(.timeLimit(.minutes(5))) struct ControlLoopTests {
+@Suite(.timeLimit(.minutes(20))) struct ControlLoopTests {
   @Test func signalsOfTheSetAreTakenOneByOneAndNoOther() throws {
     // On a thread of its own: the mask, and which signals are pending, are its own.
     let worker = try WorkerThread<[Signal?]>.start(name: "signals", state: 0) { _ in

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Linux
 
-@Suite(.timeLimit(.minutes(5))) struct ErrnoTests {
+@Suite(.timeLimit(.minutes(20))) struct ErrnoTests {
   @Test func saysWhatWentWrongInWords() {
     #expect(Errno.noSpace.description == "No space left on device")
     #expect("\(Errno.notFound)" == "No such file or directory")

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Linux
 
-@Suite(.timeLimit(.minutes(5))) struct FileDescriptorTests {
+@Suite(.timeLimit(.minutes(20))) struct FileDescriptorTests {
   @Test func closesWhenTheOwnerLetsGo() throws {
     // Seen from the other end: a number could be taken again at once by a test that runs beside.
     let pipe = try Pipe(nonBlocking: false)

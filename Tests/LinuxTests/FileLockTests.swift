@@ -4,7 +4,7 @@ import Testing
 
 @testable import Linux
 
-@Suite(.timeLimit(.minutes(5))) struct FileLockTests {
+@Suite(.timeLimit(.minutes(20))) struct FileLockTests {
   @Test func anotherOpeningIsKeptOutUntilTheLockIsGivenUp() throws {
     let directory = TemporaryDirectory()
     let path = directory.file("image")

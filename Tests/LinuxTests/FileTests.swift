@@ -5,7 +5,7 @@ import Testing
 
 @testable import Linux
 
-@Suite(.timeLimit(.minutes(5))) struct FileTests {
+@Suite(.timeLimit(.minutes(20))) struct FileTests {
   @Test func openMakesAFileThatIsClosedOnExec() throws {
     let directory = TemporaryDirectory()
     let path = directory.file("new")

@@ -37,7 +37,7 @@ private func contained(_ file: borrowing FileDescriptor, _ length: Int) throws -
   try SharedMapping(containingFaultsIn: MemoryMapping(file, length: length))
 }
 
-@Suite(.timeLimit(.minutes(5))) struct MappingTests {
+@Suite(.timeLimit(.minutes(20))) struct MappingTests {
   @Test func sharedMappingOfAFileIsTheFile() throws {
     let file = try Memfd.create(name: "shared", size: 8192)
     let mapping = try MemoryMapping(file, offset: 4096, length: 100)

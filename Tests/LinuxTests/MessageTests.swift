@@ -5,7 +5,7 @@ import Testing
 
 @testable import Linux
 
-@Suite(.timeLimit(.minutes(5))) struct MessageTests {
+@Suite(.timeLimit(.minutes(20))) struct MessageTests {
   @Test func bytesAndDescriptorsTravelTogether() throws {
     let pair = try UnixSocket.pair()
     let pipe = try Pipe(nonBlocking: false)

@@ -32,7 +32,7 @@ private func readFrame(_ tap: borrowing Tap, type: UInt16) throws -> [UInt8] {
   }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct NetworkTests {
+@Suite(.timeLimit(.minutes(20))) struct NetworkTests {
   @Test func newTapIsAnInterfaceThatGoesWithItsOwner() throws {
     try inNewNetwork {
       let interface = NetworkInterface("lgtap0")

@@ -3,7 +3,7 @@
 import Linux
 import Testing
 
-@Suite("Pipes, watches and links", .timeLimit(.minutes(5)))
+@Suite("Pipes, watches and links", .timeLimit(.minutes(20)))
 struct PipeAndWatchTests {
   @Test("a pipe gives what it was given, and ends when its writing end is closed")
   func pipe() throws {

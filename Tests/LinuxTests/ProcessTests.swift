@@ -5,7 +5,7 @@ import Testing
 
 @testable import Linux
 
-@Suite(.timeLimit(.minutes(5))) struct ProcessTests {
+@Suite(.timeLimit(.minutes(20))) struct ProcessTests {
   @Test func randomBytesFillTheWholeBuffer() throws {
     // More than the 256 bytes that one call is sure to give.
     var bytes = [UInt8](repeating: 0, count: 100_000)

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Linux
 
-@Suite(.timeLimit(.minutes(5))) struct SocketTests {
+@Suite(.timeLimit(.minutes(20))) struct SocketTests {
   @Test func listenerAcceptsWhoConnectsAndNobodyElse() throws {
     let directory = TemporaryDirectory()
     let path = directory.file("s")

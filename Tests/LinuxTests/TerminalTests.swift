@@ -4,7 +4,7 @@ import Testing
 
 @testable import Linux
 
-@Suite(.timeLimit(.minutes(5))) struct TerminalTests {
+@Suite(.timeLimit(.minutes(20))) struct TerminalTests {
   @Test func whatIsWrittenAtOneEndIsReadAtTheOther() throws {
     let pty = try PseudoTerminal()
     #expect(pty.path.hasPrefix("/dev/pts/"))

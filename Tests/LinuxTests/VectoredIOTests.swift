@@ -30,7 +30,7 @@ private struct Pieces: ~Copyable {
   var bytes: [UInt8] { unsafe Array(memory) }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct VectoredIOTests {
+@Suite(.timeLimit(.minutes(20))) struct VectoredIOTests {
   @Test func piecesAreReadAndWrittenInOrder() throws {
     let pipe = try Pipe(nonBlocking: false)
     let source = Pieces([1, 2, 3, 4, 5])

@@ -11,7 +11,7 @@ private struct Token: ~Copyable, Sendable {
   var value: Int
 }
 
-@Suite(.timeLimit(.minutes(5))) struct WorkerThreadTests {
+@Suite(.timeLimit(.minutes(20))) struct WorkerThreadTests {
   @Test func stateMovesInAndTheResultMovesOut() throws {
     let worker = try WorkerThread<Token>.start(name: "mover", state: Token(value: 20)) { token in
       var token = token

@@ -37,7 +37,7 @@ struct LeakDetector: ~Copyable {
   }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct DescriptorTests {
+@Suite(.timeLimit(.minutes(20))) struct DescriptorTests {
   @Test(
     "descriptors with a request that has none are closed, and drop the connection",
     arguments: [
@@ -226,7 +226,7 @@ private final class HeldEvent {
   init(_ event: consuming EventFD) { self.event = event }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct DescriptorLimitTests {
+@Suite(.timeLimit(.minutes(20))) struct DescriptorLimitTests {
   // In processes of their own: the limit is the whole process's.
 
   @Test("a kick that is refused for want of descriptors leaves the ring its old one")

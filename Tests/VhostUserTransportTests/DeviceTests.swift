@@ -90,7 +90,7 @@ private final class DiskClient {
   }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct DeviceTests {
+@Suite(.timeLimit(.minutes(20))) struct DeviceTests {
   private func makeDisk(
     _ directory: SocketDirectory, _ engine: BlockOptions.Engine, queues: Int = 1
   ) throws -> (device: BlockDevice, image: String) {

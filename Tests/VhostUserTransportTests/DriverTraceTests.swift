@@ -9,7 +9,7 @@ import VhostUserTesting
 @testable import VhostUserTransport
 import VirtioRing
 
-@Suite(.timeLimit(.minutes(5))) struct DriverTraceTests {
+@Suite(.timeLimit(.minutes(20))) struct DriverTraceTests {
   @Test("where rings start tells whether their driver was there before")
   func whoComes() {
     let trace = DriverTrace(ringCount: 3)

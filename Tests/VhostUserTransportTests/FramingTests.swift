@@ -8,7 +8,7 @@ import VhostUserTesting
 import VhostUserTransport
 import VirtioRing
 
-@Suite(.timeLimit(.minutes(5))) struct FramingTests {
+@Suite(.timeLimit(.minutes(20))) struct FramingTests {
   /// Sends bytes as the first thing, expects the connection to be dropped, and the next one served.
   private func expectDropped(
     _ bytes: [UInt8], saying text: String, sourceLocation: SourceLocation = #_sourceLocation

@@ -10,7 +10,7 @@ import VhostUserTransport
 import VirtioRing
 import VirtioTesting
 
-@Suite(.timeLimit(.minutes(5))) struct InBandTests {
+@Suite(.timeLimit(.minutes(20))) struct InBandTests {
   /// A front-end without any eventfd.
   private final class Client {
     let frontEnd: FrontEnd

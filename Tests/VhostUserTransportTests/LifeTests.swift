@@ -96,7 +96,7 @@ private struct LostDescriptors: Error {
   let after: Int
 }
 
-@Suite(.timeLimit(.minutes(5))) struct LifeTests {
+@Suite(.timeLimit(.minutes(20))) struct LifeTests {
   @Test(
     "a front-end that is gone after any step leaves the next one served", arguments: formats,
     Step.allCases)
@@ -274,7 +274,7 @@ private struct LostDescriptors: Error {
   }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct PlaceTests {
+@Suite(.timeLimit(.minutes(20))) struct PlaceTests {
   @Test("a socket that nobody listens on any more is replaced")
   func staleSocket() throws {
     let directory = try SocketDirectory()

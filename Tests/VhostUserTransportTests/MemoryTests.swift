@@ -10,7 +10,7 @@ import VhostUserTransport
 import VirtioRing
 import VirtioTesting
 
-@Suite(.timeLimit(.minutes(5))) struct MemoryTests {
+@Suite(.timeLimit(.minutes(20))) struct MemoryTests {
   private static let page: UInt64 = 4096
 
   private static func region(

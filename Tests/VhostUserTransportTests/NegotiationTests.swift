@@ -9,7 +9,7 @@ import VhostUserTesting
 import VhostUserTransport
 import VirtioRing
 
-@Suite(.timeLimit(.minutes(5))) struct NegotiationTests {
+@Suite(.timeLimit(.minutes(20))) struct NegotiationTests {
   @Test("features that were never offered are refused", arguments: [0, 23, 34, 63])
   func featuresNeverOffered(_ bit: UInt64) throws {
     let offered = Features.allRing.subtracting(.packedRing)
@@ -162,7 +162,7 @@ import VirtioRing
   }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct ConfigurationTests {
+@Suite(.timeLimit(.minutes(20))) struct ConfigurationTests {
   @Test(
     "the configuration space is answered in exactly the size that was asked for",
     arguments: [0, 1, 9, 10, 11, 60, 256, 257, 4096])
@@ -263,7 +263,7 @@ import VirtioRing
   }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct StatusTests {
+@Suite(.timeLimit(.minutes(20))) struct StatusTests {
   @Test("the status is kept as it is written, and 0 stops the rings")
   func status() throws {
     let device = EchoDevice()

@@ -166,7 +166,7 @@ private final class Wanderer {
   }
 }
 
-@Suite(.timeLimit(.minutes(5))) struct OrderTests {
+@Suite(.timeLimit(.minutes(20))) struct OrderTests {
   @Test(
     "whatever the order of requests, rings serve as soon as all is said", arguments: formats,
     0..<8 as Range<UInt64>)

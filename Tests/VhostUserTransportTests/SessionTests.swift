@@ -7,7 +7,7 @@ import VirtioRing
 
 let formats: [Features] = [.allRing.subtracting(.packedRing), .allRing]
 
-@Suite(.timeLimit(.minutes(5))) struct SessionTests {
+@Suite(.timeLimit(.minutes(20))) struct SessionTests {
   @Test("a front-end brings a ring up and is served", arguments: formats)
   func servesARing(_ features: Features) throws {
     let bed = try ServerBed([EchoDevice()])

@@ -11,7 +11,7 @@ import VhostUserTransport
 import VirtioRing
 import VirtioTesting
 
-@Suite(.timeLimit(.minutes(5))) struct VringTests {
+@Suite(.timeLimit(.minutes(20))) struct VringTests {
   @Test(
     "a ring that the device does not have is refused, in full width",
     arguments: [2, 255, 256, 0x1_0000, 0x1_0001, 0xffff_ffff] as [UInt32])

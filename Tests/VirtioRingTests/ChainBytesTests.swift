@@ -4,7 +4,7 @@ import Testing
 import VirtioRing
 import VirtioTesting
 
-@Suite("The bytes of a chain, over all its segments", .timeLimit(.minutes(5)))
+@Suite("The bytes of a chain, over all its segments", .timeLimit(.minutes(20)))
 struct ChainBytesTests {
   /// A chain of segments of 3, 0, 5 and 1 readable and 2, 0, 7 writable bytes.
   private func bed() throws -> RingBed {

@@ -16,7 +16,7 @@ private func refusal(
   } catch { return error }
 }
 
-@Suite("What is no ring is refused before it is touched", .timeLimit(.minutes(5)))
+@Suite("What is no ring is refused before it is touched", .timeLimit(.minutes(20)))
 struct ConfigurationTests {
   let memory = TestMemory(byteCount: 0x100000)
 

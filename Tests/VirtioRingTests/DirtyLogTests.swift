@@ -34,7 +34,7 @@ private final class Bitmap: Sendable {
   var isOverrun: Bool { memory.bytes(at: UInt64(byteCount), count: 64).contains { $0 != 0 } }
 }
 
-@Suite("The dirty log has every page that the device wrote", .timeLimit(.minutes(5)))
+@Suite("The dirty log has every page that the device wrote", .timeLimit(.minutes(20)))
 struct DirtyLogTests {
   @Test("bit by bit, at borders, to its end and no further")
   func marks() {

@@ -31,7 +31,7 @@ struct CorpusSeed: CustomTestStringConvertible, Sendable {
   }
 }
 
-@Suite("The fuzzers' seeds", .timeLimit(.minutes(5)))
+@Suite("The fuzzers' seeds", .timeLimit(.minutes(20)))
 struct FuzzCorpusTests {
   @Test("every seed leads where its name says", arguments: ["ring-split", "ring-packed"])
   func replay(target: String) throws {

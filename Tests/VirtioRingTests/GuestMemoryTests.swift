@@ -4,7 +4,7 @@ import Testing
 import VirtioRing
 import VirtioTesting
 
-@Suite("Guest memory is a table of regions", .timeLimit(.minutes(5)))
+@Suite("Guest memory is a table of regions", .timeLimit(.minutes(20)))
 struct GuestMemoryTests {
   @Test("what is no table is refused")
   func refused() {

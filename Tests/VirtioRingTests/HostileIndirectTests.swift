@@ -7,7 +7,7 @@ import VirtioTesting
 private let next = RingFlag.next
 private let indirect = RingFlag.indirect
 
-@Suite("Hostile indirect tables, split ring", .timeLimit(.minutes(5)))
+@Suite("Hostile indirect tables, split ring", .timeLimit(.minutes(20)))
 struct HostileSplitIndirectTests {
   /// A chain of one descriptor that points to a table.
   static func bed(
@@ -171,7 +171,7 @@ struct HostileSplitIndirectTests {
   }
 }
 
-@Suite("Hostile indices and event words, split ring", .timeLimit(.minutes(5)))
+@Suite("Hostile indices and event words, split ring", .timeLimit(.minutes(20)))
 struct HostileSplitIndexTests {
   /// Eight chains of one descriptor, available as far as `count`.
   static func bed(available count: UInt16, features: Features = []) throws -> HostileBed {

@@ -9,7 +9,7 @@ private let indirect = RingFlag.indirect
 private let available = RingFlag.available
 private let used = RingFlag.used
 
-@Suite("Hostile packed ring", .timeLimit(.minutes(5)))
+@Suite("Hostile packed ring", .timeLimit(.minutes(20)))
 struct HostilePackedTests {
   @Test("bad buffer id: not below the queue's size", arguments: [8, 9, 0x8000, 0xffff] as [UInt16])
   func badID(id: UInt16) throws {

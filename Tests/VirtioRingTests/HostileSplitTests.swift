@@ -8,7 +8,7 @@ private let next = RingFlag.next
 private let write = RingFlag.write
 private let indirect = RingFlag.indirect
 
-@Suite("Hostile split ring: chains", .timeLimit(.minutes(5)))
+@Suite("Hostile split ring: chains", .timeLimit(.minutes(20)))
 struct HostileSplitChainTests {
   @Test("chain loop: next points back to the head")
   func loopToHead() throws {
@@ -73,7 +73,7 @@ struct HostileSplitChainTests {
   }
 }
 
-@Suite("Hostile buffers: addresses, lengths, direction", .timeLimit(.minutes(5)))
+@Suite("Hostile buffers: addresses, lengths, direction", .timeLimit(.minutes(20)))
 struct HostileBufferTests {
   /// A bed with one chain of these buffers in the format that is asked for.
   static func bed(_ packed: Bool, _ buffers: [DriverBuffer]) throws -> HostileBed {
@@ -282,7 +282,7 @@ struct HostileBufferTests {
   }
 }
 
-@Suite("Hostile lengths: totals over 4 GiB", .timeLimit(.minutes(5)))
+@Suite("Hostile lengths: totals over 4 GiB", .timeLimit(.minutes(20)))
 struct HostileTotalTests {
   @Test("the chain's total is over 2^32", arguments: [false, true])
   func totalOver4GiB(packed: Bool) throws {

@@ -4,7 +4,7 @@ import Testing
 import VirtioRing
 import VirtioTesting
 
-@Suite("Calls are made when the driver wants them", .timeLimit(.minutes(5)))
+@Suite("Calls are made when the driver wants them", .timeLimit(.minutes(20)))
 struct CallTests {
   @Test(
     "without EVENT_IDX: one call for what was published, none twice", arguments: RingFormat.allCases
@@ -177,7 +177,7 @@ struct CallTests {
   }
 }
 
-@Suite("Kicks are asked for when the device sleeps", .timeLimit(.minutes(5)))
+@Suite("Kicks are asked for when the device sleeps", .timeLimit(.minutes(20)))
 struct KickTests {
   @Test("a new queue wants kicks", arguments: RingFormat.allCases)
   func startsWithKicks(format: RingFormat) throws {

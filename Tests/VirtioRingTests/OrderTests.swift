@@ -4,7 +4,7 @@ import Testing
 import VirtioRing
 import VirtioTesting
 
-@Suite("Chains come back in the order that was agreed on", .timeLimit(.minutes(5)))
+@Suite("Chains come back in the order that was agreed on", .timeLimit(.minutes(20)))
 struct OrderTests {
   @Test("without IN_ORDER in the order of completion", arguments: RingFormat.allCases)
   func anyOrder(format: RingFormat) throws {
@@ -79,7 +79,7 @@ struct OrderTests {
   }
 }
 
-@Suite("Chains that were taken can be given back to the ring", .timeLimit(.minutes(5)))
+@Suite("Chains that were taken can be given back to the ring", .timeLimit(.minutes(20)))
 struct UnpopTests {
   @Test("and are taken again, several of them, across the wrap", arguments: RingFormat.allCases)
   func unpop(format: RingFormat) throws {
@@ -134,7 +134,7 @@ struct UnpopTests {
   }
 }
 
-@Suite("Chains that belong together become visible together", .timeLimit(.minutes(5)))
+@Suite("Chains that belong together become visible together", .timeLimit(.minutes(20)))
 struct BatchTests {
   @Test("with one publish", arguments: RingFormat.allCases)
   func publish(format: RingFormat) throws {

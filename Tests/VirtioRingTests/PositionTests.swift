@@ -4,7 +4,7 @@ import Testing
 import VirtioRing
 import VirtioTesting
 
-@Suite("A queue goes on where another one stopped", .timeLimit(.minutes(5)))
+@Suite("A queue goes on where another one stopped", .timeLimit(.minutes(20)))
 struct PositionTests {
   @Test("after a stop, wherever it was, with the position it told", arguments: RingFormat.allCases)
   func resume(format: RingFormat) throws {
@@ -70,7 +70,7 @@ struct PositionTests {
   }
 }
 
-@Suite("A queue changes over to another memory table", .timeLimit(.minutes(5)))
+@Suite("A queue changes over to another memory table", .timeLimit(.minutes(20)))
 struct ReplaceMemoryTests {
   /// A table of the same host memory in other regions, and more of it.
   private func larger(_ memory: TestMemory, _ more: TestMemory) throws -> GuestMemory {

@@ -8,7 +8,7 @@ import RingHarness
 import Testing
 import VirtioRing
 
-@Suite("Driver and device agree with the reference model", .timeLimit(.minutes(5)))
+@Suite("Driver and device agree with the reference model", .timeLimit(.minutes(20)))
 struct RingModelTests {
   @Test("in every combination of ring features", arguments: [false, true], 0..<8)
   func agreement(isPacked: Bool, bits: Int) throws {

@@ -4,7 +4,7 @@ import Testing
 import VirtioRing
 import VirtioTesting
 
-@Suite("A chain goes to the device and comes back", .timeLimit(.minutes(5)))
+@Suite("A chain goes to the device and comes back", .timeLimit(.minutes(20)))
 struct RoundTripTests {
   @Test(
     "in every format and shape", arguments: RingFormat.allCases,

@@ -4,7 +4,7 @@ import Testing
 import VirtioRing
 import VirtioTesting
 
-@Suite("Rings of every size", .timeLimit(.minutes(5)))
+@Suite("Rings of every size", .timeLimit(.minutes(20)))
 struct SizeTests {
   @Test(
     "size 1: one chain at a time", arguments: RingFormat.allCases,

@@ -39,7 +39,7 @@ private struct DeviceState: ~Copyable, Sendable {
   let shared: Shared
 }
 
-@Suite("Driver and device in two threads", .timeLimit(.minutes(5)))
+@Suite("Driver and device in two threads", .timeLimit(.minutes(20)))
 struct ThreadedTests {
   /// The loop of a queue worker: serves what there is, sleeps when there is nothing.
   private static func serve(_ state: consuming DeviceState) -> Bool {
@@ -153,7 +153,7 @@ private struct HammerBed: Sendable {
   let packed: Bool
 }
 
-@Suite("Time of check, time of use (CVE-2020-14374 to 14378)", .timeLimit(.minutes(5)))
+@Suite("Time of check, time of use (CVE-2020-14374 to 14378)", .timeLimit(.minutes(20)))
 struct HammerTests {
   @Test(
     "words that change while a chain is taken never lead outside guest memory",
