@@ -103,6 +103,16 @@ final class ExportImage: Sendable {
     return size
   }
 
+  /// Looks whether the image still has a piece that is to be written: one that somebody has cut off would
+  /// become longer by it.
+  ///
+  /// - Throws: `.io` where it has not.
+  @inline(__always)
+  func checkHolds(_ piece: ImageSpan.Piece) throws(Errno) {
+    // No overflow: a piece lies in a span, whose end is a number of bytes.
+    guard piece.position + piece.count <= refreshSize() else { throw .io }
+  }
+
   /// Sets the size of a growable image.
   func resize(to size: UInt64) throws(Errno) {
     guard isGrowable else { throw .permission }

@@ -145,6 +145,7 @@ final class OpenFile: Sendable {
       return copied
     }
     guard let place = target.span.piece(at: targetOffset, piece.count) else { throw .noSpace }
+    try targetImage.checkHolds(place)
     return try image.view.file.copyRange(
       from: piece.position, to: targetImage.view.file, at: place.position, count: place.count)
   }

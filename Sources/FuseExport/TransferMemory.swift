@@ -129,6 +129,7 @@ extension OpenFile {
     let span = isOpenEnded ? ImageSpan(start: 0, count: UInt64(Int64.max)) : span
     // As a disk says it that is written behind its end.
     guard let piece = span.piece(at: offset, UInt64(memory.count)) else { throw .noSpace }
+    if !isOpenEnded { try image.checkHolds(piece) }
     let descriptor = image.view.file.raw
     let count = Int(piece.count)
     var done = 0

@@ -223,6 +223,7 @@ class FuseBed(Bed):
       _same(places, want, "the data in the partition")
       _same(os.lseek(fd, 0, os.SEEK_HOLE), 0, "the first hole")
       _expect(errno.ENXIO, "SEEK_DATA at the end", lambda: os.lseek(fd, 32 * _MIB, os.SEEK_DATA))
+      _expect(errno.ENXIO, "SEEK_DATA before the start", lambda: os.lseek(fd, -5, os.SEEK_DATA))
     finally:
       os.close(fd)
     _same(os.stat(part).st_blocks * 512, 3 * 65536, "the partition's allocated size")
@@ -283,9 +284,14 @@ class FuseBed(Bed):
         file.write(b"behind the end")
       _same(os.stat(image).st_size, 13 * _MIB + 14, "the image's size after a write")
       _same(os.stat(disk).st_size, 13 * _MIB + 14, "the disk's size after a write")
+      os.close(os.open(disk, os.O_WRONLY | os.O_TRUNC))
+      _same((os.stat(disk).st_size, os.stat(image).st_size), (0, 0), "the sizes after O_TRUNC")
       os.truncate(disk, 8 * _MIB)
       self._unmount(mounted)
     mounted = self._mount("rigid", "--writable", image)
+    # As a block device does it.
+    os.close(os.open(f"{mounted.folder}/disk", os.O_WRONLY | os.O_TRUNC))
+    _same(os.stat(image).st_size, 8 * _MIB, "the image's size after O_TRUNC")
     _expect(errno.EPERM, "truncation", lambda: os.truncate(f"{mounted.folder}/disk", 12 * _MIB))
     with open(f"{mounted.folder}/disk", "r+b", buffering=0) as file:
       file.seek(8 * _MIB)
@@ -416,6 +422,17 @@ class FuseBed(Bed):
     os.unlink(image)
     mounted.process.wait_for("the image was removed", 20)
     _same(len(_bytes(f"{mounted.folder}/disk")), 4 * _MIB, "what is left")
+    self._unmount(mounted)
+    image = self._image("fuse-cut", 16, "label: gpt\nstart=4096, size=16384\n")
+    mounted = self._mount("cut", "--writable", image)
+    fd = os.open(f"{mounted.folder}/part1", os.O_RDWR)
+    try:
+      os.truncate(image, 4 * _MIB)
+      _expect(errno.EIO, "a write behind the cut", lambda: os.pwrite(fd, b"x", 4 * _MIB))
+      _same(os.pwrite(fd, b"x", _MIB), 1, "a write before the cut")
+    finally:
+      os.close(fd)
+    _same(os.stat(image).st_size, 4 * _MIB, "the image's size")
     self._unmount(mounted)
 
   @test("permissions: others see what --mode lets them, and nothing without allow_other", 120)
