@@ -17,7 +17,7 @@ from failure import Failure
 
 NAMES = ["stable", "backports"]
 # In load order.
-_MODULES = ["net/tun", "../net/llc/llc", "../net/802/stp", "../net/bridge/bridge"]
+_MODULES = ["net/tun", "../net/llc/llc", "../net/802/stp", "../net/bridge/bridge", "../fs/fuse/fuse"]
 
 
 class Kernel:
@@ -31,7 +31,7 @@ class Kernel:
     self.headers = f"{root}/usr/src/linux-headers-{self.release}"
 
   def modules(self):
-    """{path in the initrd: path here} of what lgdev's taps and bridges need and the image lacks."""
+    """{path in the initrd: path here} of what lgdev's taps, bridges and exports need and the image lacks."""
     drivers = f"{self.root}/lib/modules/{self.release}/kernel/drivers"
     files = {}
     for name in _MODULES:

@@ -162,6 +162,12 @@ class FuseBed(Bed):
       run(["diff", "-r", self.files, f"{place}", "--exclude=lost+found"])
     finally:
       run(["umount", place])
+    # The same without a loop device, as who is not root would do it.
+    run(["fuse2fs", "-o", "ro", f"{mounted.folder}/by-label/root", place])
+    try:
+      run(["diff", "-r", self.files, f"{place}", "--exclude=lost+found"])
+    finally:
+      run(["umount", place])
     out = run(["debugfs", "-R", "cat /a/b/3", f"{mounted.folder}/by-label/root"])
     _same(len(out) > 0, True, "that debugfs reads a file")
     self._unmount(mounted)

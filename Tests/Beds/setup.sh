@@ -10,7 +10,7 @@ set -eu
 cache=$(realpath -m "${1:?usage: setup.sh CACHE_FOLDER}")
 
 install=$(cd "$(dirname "$0")/../.." && pwd)/Scripts/install-packages.sh
-"$install" btrfs-progs busybox-static dosfstools dpdk-dev e2fsprogs fdisk fio fuse3 gdisk iproute2 librte-bus-vdev23 librte-mempool-ring23 \
+"$install" btrfs-progs busybox-static dosfstools dpdk-dev e2fsprogs fdisk fio fuse2fs fuse3 gdisk iproute2 librte-bus-vdev23 librte-mempool-ring23 \
   librte-net-virtio23 qemu-system-x86 qemu-utils user-mode-linux util-linux xfsprogs
 
 # The cached kernel is complete when its folder has this name: it is renamed into place last.
