@@ -87,7 +87,10 @@ public struct QueueWiring: ~Copyable, Sendable {
   /// Wires a queue whose kicks come through an eventfd that this process has made, and that only the
   /// queue's worker reads.
   ///
-  /// - Parameter kick: an eventfd without O_NONBLOCK.
+  /// - Parameters:
+  ///   - kick: an eventfd without O_NONBLOCK.
+  ///   - call: calls the driver, or nil.
+  ///   - onFault: told once when the driver has broken its ring.
   public init(
     sleepingIn kick: consuming FileDescriptor, call: consuming CallTarget?,
     onFault: (@Sendable (RingError) -> Void)? = nil
