@@ -14,7 +14,7 @@
 //
 // Passthrough is in Linux since 6.9, and in libfuse since 3.17. Older versions of libfuse drop what they do not
 // know from their answer to the kernel's first message, FUSE_INIT. With those, that one answer is completed on
-// its way out, in the functions that libfuse calls in place of read and writev (fuse_session_custom_io, 3.14).
+// its way out, in the function that libfuse calls in place of writev (fuse_session_custom_io, 3.14).
 // The reply to an open is written as the bytes that the kernel knows, for the same reason.
 
 import Backends
@@ -133,6 +133,8 @@ final class FuseConnection: Sendable {
     let splicing = UInt32(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE)
     // SAFETY: libfuse's structure, during its call.
     unsafe connection.pointee.want &= ~splicing
+    // What the threads' buffers hold. Reads are held to it, too.
+    unsafe connection.pointee.max_write = UInt32(ThreadBuffer.byteCount)
     // How many direct and read-ahead requests may be under way; the kernel's own choice is 12.
     unsafe connection.pointee.max_background = 64
     unsafe connection.pointee.congestion_threshold = 48
@@ -146,14 +148,9 @@ final class FuseConnection: Sendable {
   static func makeTransport() -> fuse_custom_io {
     // SAFETY: a structure of pointers to functions, none of them set yet.
     var transport = fuse_custom_io()
-    unsafe transport.read = { descriptor, buffer, size, userdata in
+    unsafe transport.read = { descriptor, buffer, size, _ in
       // SAFETY: libfuse's own buffer of that size.
-      let got = unsafe Glibc.read(descriptor, buffer, size)
-      if let userdata = unsafe userdata, let buffer = unsafe buffer, got > 0 {
-        let request = unsafe UnsafeRawBufferPointer(start: buffer, count: got)
-        unsafe FuseConnection.of(userdata).look(at: request)
-      }
-      return got
+      unsafe Glibc.read(descriptor, buffer, size)
     }
     unsafe transport.writev = { descriptor, vectors, count, userdata in
       if let userdata = unsafe userdata, let vectors = unsafe vectors {
@@ -168,9 +165,10 @@ final class FuseConnection: Sendable {
 
   /// Remembers what the kernel offers (struct fuse_init_in, behind a header of 40 bytes).
   @inline(__always)
-  private func look(at request: UnsafeRawBufferPointer) {
-    guard !isAgreed.load(ordering: .relaxed), request.count >= 40 + 20 else { return }
+  func look(at buffer: borrowing RequestBuffer, _ count: Int) {
+    guard !isAgreed.load(ordering: .relaxed), count >= 40 + 20 else { return }
     // SAFETY: the bytes are there, as the line above says; the kernel's words are of this machine's order.
+    let request = unsafe UnsafeRawPointer(buffer.base)
     let low = unsafe request.loadUnaligned(fromByteOffset: 40 + 12, as: UInt32.self)
     let high = unsafe request.loadUnaligned(fromByteOffset: 40 + 16, as: UInt32.self)
     let extended = UInt64(low) & Self.initExtended != 0

@@ -2,9 +2,10 @@
 //
 // SessionMemory: a mounted file system, from libfuse's session to the threads that serve it.
 //
-// Several threads take requests from one connection. Each has a buffer for a request and one for what it reads
-// (ThreadBuffer), so a request allocates nothing here. They end when the file system is unmounted, by
-// whomever, or when `stop` gets them out of their reads.
+// Several threads take requests from one connection. Each has a buffer for a request (RequestBuffer) and one for
+// what it reads (ThreadBuffer), so a request allocates nothing here. They read the requests by themselves:
+// libfuse's function for that allocates the buffer where it likes and, by its version, of what size it likes.
+// They end when the file system is unmounted, by whomever, or when `stop` gets them out of their reads.
 
 import CLibfuse
 import Glibc
@@ -93,7 +94,7 @@ final class FuseSession: @unchecked Sendable {
     }
     do throws(Errno) {
       for index in 0..<threadCount {
-        let thread = try ServingThread(name: "fuse-\(index)", self)
+        let thread = try ServingThread(name: "fuse-\(index)", self, RequestBuffer())
         running.add(1, ordering: .relaxed)
         threads.withLock { $0.append(thread) }
       }
@@ -110,16 +111,26 @@ final class FuseSession: @unchecked Sendable {
   }
 
   /// Takes requests until there are no more. On a thread of its own.
-  fileprivate func serve() {
-    // SAFETY: libfuse allocates the buffer's memory at its first use, and leaves it to us.
-    var buffer = unsafe fuse_buf()
-    defer { unsafe free(buffer.mem) }
+  fileprivate func serve(_ buffer: consuming RequestBuffer) {
+    let descriptor = unsafe fuse_session_fd(session)
+    // SAFETY: the session lives as long as this object, which the thread holds; the memory as long as this
+    // function, and libfuse keeps nothing of it.
+    var request = unsafe fuse_buf()
+    unsafe request.mem = buffer.base
     while unsafe fuse_session_exited(session) == 0 {
-      // SAFETY: the session lives as long as this object, which the thread holds.
-      let got = unsafe fuse_session_receive_buf(session, &buffer)
-      if got == -EINTR || got == -EAGAIN { continue }
-      guard got > 0 else { break }
-      unsafe fuse_session_process_buf(session, &buffer)
+      do throws(Errno) {
+        unsafe request.size = try buffer.receive(from: descriptor)
+      } catch .interrupted {
+        continue
+      } catch .again {
+        continue
+      } catch .notFound {
+        continue
+      } catch {
+        break
+      }
+      connection.look(at: buffer, unsafe request.size)
+      unsafe fuse_session_process_buf(session, &request)
     }
     // SAFETY: as above. Whatever ended this thread ends the others.
     unsafe fuse_session_exit(session)
@@ -150,8 +161,17 @@ final class FuseSession: @unchecked Sendable {
 private final class ServingThread: Sendable {
   private let thread: Mutex<WorkerThread<Void>?>
 
-  init(name: String, _ session: FuseSession) throws(Errno) {
-    thread = Mutex(try WorkerThread.start(name: name, state: session) { $0.serve() })
+  /// What the thread has.
+  private struct Work: ~Copyable, Sendable {
+    let session: FuseSession
+    let buffer: RequestBuffer
+
+    consuming func run() { session.serve(buffer) }
+  }
+
+  init(name: String, _ session: FuseSession, _ buffer: consuming RequestBuffer) throws(Errno) {
+    let work = Work(session: session, buffer: buffer)
+    thread = Mutex(try WorkerThread.start(name: name, state: work) { $0.run() })
   }
 
   func nudge() { thread.withLock { $0?.nudge() } }

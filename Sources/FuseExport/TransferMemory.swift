@@ -2,11 +2,53 @@
 //
 // TransferMemory: what moves bytes between an image and a request, and the memory that they pass through.
 //
-// A thread has one buffer for all its requests, as large as the largest of them.
+// A thread has one buffer for the requests that come, and one for what it reads, each as large as the largest.
 
 import Backends
 import Glibc
 import Linux
+
+/// What a thread's requests are read into.
+///
+/// What is to be written comes behind two headers (struct fuse_in_header and fuse_write_in). The memory begins
+/// so that it starts on a page: the kernel copies it page by page in and out then, not in two pieces each.
+@safe
+struct RequestBuffer: ~Copyable, Sendable {
+  /// How long the headers before a write's bytes are.
+  static let headerSize = 40 + 40
+  private static let pageSize = 4096
+  /// How many bytes fit.
+  static let byteCount = headerSize + ThreadBuffer.byteCount + pageSize
+
+  private let mapping: MemoryMapping
+
+  /// - Throws: `.noMemory`.
+  init() throws(Errno) {
+    mapping = try MemoryMapping(anonymous: Self.pageSize + ThreadBuffer.byteCount + Self.pageSize)
+  }
+
+  /// Where requests begin. Valid as long as this value lives.
+  @unsafe var base: UnsafeMutableRawPointer {
+    // SAFETY: what begins there and is `byteCount` long ends where the mapping does.
+    unsafe mapping.base + (Self.pageSize - Self.headerSize)
+  }
+
+  /// Where a write's bytes begin.
+  var payloadAddress: UInt { mapping.address + UInt(Self.pageSize) }
+
+  /// Takes the next request from the kernel.
+  ///
+  /// - Parameter descriptor: the connection's.
+  /// - Returns: how long it is.
+  /// - Throws: `.noSuchDevice` when it was unmounted, `.interrupted` when the thread was nudged, `.notFound` for
+  ///   a request that its caller has given up.
+  mutating func receive(from descriptor: Int32) throws(Errno) -> Int {
+    // SAFETY: so many bytes are mapped there, and nobody else has them.
+    try systemCall(retryOnInterrupt: false) {
+      unsafe read(descriptor, base, Self.byteCount)
+    }
+  }
+}
 
 /// The calling thread's buffer for what it reads.
 enum ThreadBuffer {
