@@ -28,6 +28,7 @@ void user_hello(void);
 void user_syscalls(void);
 void user_counted(void);
 void user_registers(void);
+void user_nested(void);
 void user_read(void);
 void user_write(void);
 void user_jump(void);

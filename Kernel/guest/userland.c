@@ -41,6 +41,14 @@ USER void user_registers(void)
 	    "movl $1, %%eax\n\tjmp 2f\n1:\txorl %%eax, %%eax\n2:\t" EXIT : :);
 }
 
+/* System calls with NT set, one that returns at once and one through the kernel; ends with 1. */
+USER void user_nested(void)
+{
+	asm("pushl $0x4002\n\tpopfl\n\txorl %%eax, %%eax\n\tint $0x80\n\t"
+	    "pushl $0x4002\n\tpopfl\n\tmovl $3, %%eax\n\tint $0x80\n\t"
+	    "movl $1, %%eax\n\t" EXIT : :);
+}
+
 /* Reads the word at the address; ends with it. */
 USER void user_read(void)
 {
