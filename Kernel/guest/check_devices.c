@@ -74,6 +74,7 @@ static void check_net(void)
 	check(net_resolve(), "the host answers ARP");
 	check_equal(net_ping(100, 56), 100, "small pings come back");
 	check_equal(net_ping(300, PING_MAX), 300, "large pings come back");
+	net_settle();
 }
 
 static void check_rng(void)

@@ -326,7 +326,12 @@ uint32_t net_answer(uint32_t count)
 	while (peer.questions < count && quiet < TRIES)
 		quiet = take_frame() ? 0 : quiet + 1;
 	/* The last answers are out before anybody switches the guest off. */
+	net_settle();
+	return peer.questions;
+}
+
+void net_settle(void)
+{
 	while (transmit.free_count < transmit.count && virtqueue_wait(&transmit, PATIENCE))
 		reclaim();
-	return peer.questions;
 }

@@ -28,5 +28,7 @@ uint32_t net_ping(uint32_t count, uint32_t bytes);
  * wrong checksum do not count, nor do a guest's with other bytes than it sends.
  */
 uint32_t net_answer(uint32_t count);
+/* Waits until all that was sent is out, and its pages are free again. */
+void net_settle(void);
 
 #endif

@@ -80,10 +80,17 @@ said "two: guest: "
 lgdev stats "$(pidof lgdev)" >/tmp/stats
 check "lgdev stats tells the guests of a process apart" \
   [ "$(grep -cE '^(one|two)/net0 +[rt]x +(running|stopped) ' /tmp/stats)" = 4 ]
-printf 'net talk 10.0.0.3\rhalt\r' >/tmp/fleet/one
-cat /tmp/fleet/one >/tmp/one.out &
-printf 'net talk 10.0.0.2\rhalt\r' >/tmp/fleet/two
-cat /tmp/fleet/two >/tmp/two.out &
+# What is said is read while somebody is there to say it: a terminal that is gone has nothing to read.
+exec 3<>/tmp/fleet/one 4<>/tmp/fleet/two
+cat <&3 >/tmp/one.out 2>/dev/null &
+cat <&4 >/tmp/two.out 2>/dev/null &
+printf 'net talk 10.0.0.3\r' >&3
+printf 'net talk 10.0.0.2\r' >&4
+await says "questions answered" /tmp/one.out
+await says "questions answered" /tmp/two.out
+printf 'halt\r' >&3
+printf 'halt\r' >&4
+exec 3>&- 4>&-
 ended
 ends "two guests that switch themselves off end the process with 0" 0
 cp /tmp/one.out /tmp/check.out
