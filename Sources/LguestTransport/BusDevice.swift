@@ -113,7 +113,12 @@ final class BusDevice {
   func reset(memory: RunMemory, gate: GuestGate) {
     stop(gate)
     memory.zero(at: slot.acceptedAddress, count: UInt64(slot.featureByteCount))
-    for queue in slot.queues { memory.zero(at: queue.address, count: queue.byteCount) }
+    clearRings(memory)
     device.reset()
+  }
+
+  /// Makes the rings as at the guest's start. - Precondition: the device is not running.
+  func clearRings(_ memory: RunMemory) {
+    for queue in slot.queues { memory.zero(at: queue.address, count: queue.byteCount) }
   }
 }

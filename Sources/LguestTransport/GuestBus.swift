@@ -7,8 +7,11 @@
 //
 // Of the status the bus knows as much as old guests tell. Linux 2.6.31 notifies after each change,
 // 3.2 after a reset, after the features are settled and after a failure; neither waits for anything. So 0 resets,
-// FAILED resets as well, DRIVER_OK starts, and the rest means nothing. A driver that kicks without having said DRIVER_OK
-// has settled its features by then: its device starts at that kick.
+// FAILED resets as well, DRIVER_OK starts, DRIVER without it clears the rings, and the rest means nothing. A driver
+// that kicks without having said DRIVER_OK has settled its features by then: its device starts at that kick.
+//
+// The rings are cleared twice, as 3.2's drivers go on writing to them after the reset: they take back the buffers that
+// the device did not use, and count the available index down for each. The next driver expects zeros.
 
 import Backends
 import Linux
@@ -16,6 +19,7 @@ import VirtioRing
 
 /// The devices of one run of a guest.
 final class GuestBus {
+  private static let driver: UInt8 = 2
   private static let driverOK: UInt8 = 4
   private static let failed: UInt8 = 128
   /// The longest string that is printed at once. Linux sends 16 characters.
@@ -88,6 +92,8 @@ final class GuestBus {
       device.reset(memory: memory, gate: gate)
     } else if status & Self.driverOK != 0 {
       start(device)
+    } else if status & Self.driver != 0, !device.isRunning {
+      device.clearRings(memory)
     }
   }
 
