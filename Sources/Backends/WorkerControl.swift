@@ -44,10 +44,11 @@ final class WorkerControl: Sendable {
 
   /// Takes the wish, if there is one.
   func take() -> Wish? {
-    let taken = wish.withLock { $0.take() }
-    interrupted.store(false, ordering: .relaxed)
-    wake.drain()
-    return taken
+    wish.withLock { wish in
+      interrupted.store(false, ordering: .relaxed)
+      wake.drain()
+      return wish.take()
+    }
   }
 
   /// Lets the control thread go on.
@@ -58,9 +59,13 @@ final class WorkerControl: Sendable {
   /// Leaves a wish and wakes the worker. - Precondition: no wish is under way.
   func send(_ new: consuming Wish) {
     var new = Optional(new)
-    wish.withLock { $0 = new.take() }
-    interrupted.store(true, ordering: .relaxed)
-    wake.signal()
+    wish.withLock { wish in
+      wish = new.take()
+      interrupted.store(true, ordering: .relaxed)
+      // Within the lock: a worker that has seen the flag would else take the wish before this, and find the
+      // descriptor readable ever after, without a wish.
+      wake.signal()
+    }
     switch kick {
     case .some(let kick): kick.signal()
     case .none: break
