@@ -103,6 +103,11 @@ let package = Package(
       ],
       swiftSettings: strict),
 
+    // The devices linked into a monitor: it sees no more of the libraries than a stranger's package.
+    .executableTarget(
+      name: "toy-vmm", dependencies: ["Backends", "Linux", "VirtioRing", "VirtioTesting"],
+      path: "Examples/toy-vmm", packageAccess: false, swiftSettings: strict),
+
     .testTarget(name: "LinuxTests", dependencies: ["Linux", "CLinux"], swiftSettings: strict),
     // The ring's driver, device and reference model in one, fed by tests, proofs and fuzzers.
     .target(

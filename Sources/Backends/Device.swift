@@ -29,6 +29,9 @@ public protocol Device: AnyObject, Sendable {
   var name: String { get }
 
   /// Every feature that the device can serve, ring features included.
+  ///
+  /// A transport offers those of them that it keeps its part of: NOTIFICATION_DATA says what a kick looks
+  /// like, RING_RESET that a queue can be stopped alone.
   var offeredFeatures: Features { get }
 
   /// The largest size of each queue; as many as the device has.

@@ -7,6 +7,7 @@
 // The host module maps these very pages into the guest, so the guest changes them at any time. What is
 // read here is copied once and used from the copy.
 
+import Backends
 import Linux
 import VirtioRing
 
@@ -32,11 +33,7 @@ final class RunMemory: Sendable {
       self.mapping = mapping
       self.file = file
       self.byteCount = byteCount
-      let region = GuestRegion(
-        guestAddress: 0, byteCount: byteCount, hostAddress: mapping.address)
-      // SAFETY: the region is the whole mapping, which is readable and writable, and which the table's
-      // owner keeps. A memory file cannot shrink.
-      guest = try unsafe GuestMemory(regions: [region], owner: mapping)
+      guest = try GuestMemory([MappedGuestRegion(mapping, guestAddress: 0)])
     } catch let error as Errno {
       throw .host(action: "get \(byteCount >> 20) MiB of memory for the guest", reason: error)
     } catch {

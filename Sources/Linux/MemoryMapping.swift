@@ -30,6 +30,8 @@ public struct MemoryMapping: ~Copyable, Sendable {
   public let address: UInt
   /// How many bytes were asked for.
   public let length: Int
+  /// What may be done with them.
+  public let protection: MemoryProtection
   /// How many are mapped: `length` rounded up to whole pages.
   let mappedLength: Int
   /// The size of the pages that it is made of, which is larger than usual on hugetlbfs.
@@ -110,6 +112,7 @@ public struct MemoryMapping: ~Copyable, Sendable {
     }
     self.address = address
     self.length = length
+    self.protection = protection
     self.mappedLength = mappedLength
     self.pageSize = pageSize
     self.reservation = reservation

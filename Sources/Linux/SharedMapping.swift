@@ -48,6 +48,9 @@ public final class SharedMapping: Sendable {
   /// How many bytes were asked for.
   public var length: Int { mapping.length }
 
+  /// What may be done with them.
+  public var protection: MemoryProtection { mapping.protection }
+
   /// Where the mapped bytes start. Valid while this object lives.
   @unsafe public var base: UnsafeMutableRawPointer {
     // SAFETY: the mapping lives as long as this object, and the caller vouches for that.

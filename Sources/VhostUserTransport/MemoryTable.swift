@@ -6,6 +6,7 @@
 // A table never changes. A change makes another one, which shares the mappings of regions that stay;
 // a mapping goes when the last table, and the last queue that works on one, lets it go.
 
+import Backends
 import Linux
 import VirtioRing
 
@@ -14,7 +15,7 @@ final class MappedRegion: Sendable {
   let description: RegionDescription
   private let mapping: SharedMapping
   /// From the mapping's start to the region's: mappings start at a page of the file.
-  private let skip: UInt64
+  private let skip: Int
 
   /// Maps a piece of a shared file.
   init(
@@ -37,7 +38,9 @@ final class MappedRegion: Sendable {
     }
     // Huge pages can be mapped from the start of one only; their size is the file's block size.
     let page = UInt64(max(status.blockSize, MemoryMapping.basePageSize))
-    skip = description.offset % page
+    let skip = description.offset % page
+    // Less than a page, and pages are not that large.
+    self.skip = Int(skip)
     let mapping: MemoryMapping
     do {
       mapping = try MemoryMapping(
@@ -56,11 +59,11 @@ final class MappedRegion: Sendable {
   /// Whether the file has lost pages that were used since.
   var hasVanished: Bool { mapping.isPoisoned }
 
-  /// Where the region is in this process.
-  var guestRegion: GuestRegion {
-    GuestRegion(
-      guestAddress: description.guestAddress, byteCount: description.size,
-      hostAddress: mapping.address + UInt(skip))
+  /// What guest memory is made of.
+  var guestRegion: MappedGuestRegion {
+    MappedGuestRegion(
+      mapping, guestAddress: description.guestAddress, offset: skip,
+      byteCount: mapping.length - skip)
   }
 }
 
@@ -79,7 +82,7 @@ struct MemoryTable {
   init(_ regions: [MappedRegion]) throws(MemoryTableError) {
     guard !regions.isEmpty else { return }
     do {
-      guest = try GuestMemory.mapped(regions)
+      guest = try GuestMemory(regions.map(\.guestRegion))
     } catch {
       throw .table(error)
     }

@@ -135,6 +135,11 @@ public final class TestMemory: Sendable {
     }
   }
 
+  /// The driver's view of memory that a device has been given.
+  public init(sharing guestMemory: GuestMemory) {
+    self.guestMemory = guestMemory
+  }
+
   /// Uses memory from outside.
   ///
   /// - Parameters:
