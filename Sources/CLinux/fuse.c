@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "clinux.h"
 
+#include <fcntl.h>
 #include <linux/ioctl.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -24,3 +25,10 @@ long clinux_copy_file_range(int from, long *from_offset, int to, long *to_offset
 }
 
 int clinux_detach_mount(const char *path) { return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW); }
+
+long clinux_splice(int from, long *from_offset, int to, size_t length)
+{
+	return splice(from, from_offset, to, NULL, length, 0);
+}
+
+int clinux_set_pipe_size(int pipe, int size) { return fcntl(pipe, F_SETPIPE_SZ, size); }

@@ -270,6 +270,11 @@ enum Callbacks {
       }
       return
     }
+    if count >= SplicePipe.threshold, SplicePipe.current?.answer(file, offset, count) == true {
+      // It is answered: libfuse only forgets it.
+      unsafe fuse_reply_none(request)
+      return
+    }
     unsafe reply(request) { () throws(Errno) in
       guard let buffer = unsafe ThreadBuffer.current else { throw .noMemory }
       let wanted = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.prefix(count))

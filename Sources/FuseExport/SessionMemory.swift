@@ -117,6 +117,9 @@ final class FuseSession: @unchecked Sendable {
     // function, and libfuse keeps nothing of it.
     var request = unsafe fuse_buf()
     unsafe request.mem = buffer.base
+    let pipe = SplicePipe(to: descriptor)
+    pipe?.makeCurrent()
+    defer { SplicePipe.forget() }
     while unsafe fuse_session_exited(session) == 0 {
       do throws(Errno) {
         unsafe request.size = try buffer.receive(from: descriptor)
@@ -130,6 +133,7 @@ final class FuseSession: @unchecked Sendable {
         break
       }
       connection.look(at: buffer, unsafe request.size)
+      pipe?.unique = buffer.unique
       unsafe fuse_session_process_buf(session, &request)
     }
     // SAFETY: as above. Whatever ended this thread ends the others.

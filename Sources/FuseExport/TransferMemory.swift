@@ -36,6 +36,12 @@ struct RequestBuffer: ~Copyable, Sendable {
   /// Where a write's bytes begin.
   var payloadAddress: UInt { mapping.address + UInt(Self.pageSize) }
 
+  /// The number of the request that was received last (struct fuse_in_header).
+  var unique: UInt64 {
+    // SAFETY: so many bytes are mapped there, and nobody else has them.
+    unsafe base.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+  }
+
   /// Takes the next request from the kernel.
   ///
   /// - Parameter descriptor: the connection's.

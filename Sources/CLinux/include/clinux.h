@@ -70,13 +70,16 @@ int clinux_blkzeroout(int fd, uint64_t offset, uint64_t length);
 
 /*
  * /dev/fuse: FUSE_DEV_IOC_BACKING_OPEN, which gives the number of a file that the kernel may serve by
- * itself, or -1. copy_file_range(2). umount2(2), MNT_DETACH.
+ * itself, or -1. copy_file_range(2). splice(2) without flags, to the other's position. F_SETPIPE_SZ, which gives
+ * the size that it has become. umount2(2), MNT_DETACH.
  */
 int clinux_detach_mount(const char *path);
 /* posix_spawn(3), environ(7). */
 extern const int clinux_POSIX_SPAWN_SETSID;
 char **clinux_environ(void);
 int clinux_fuse_backing_open(int fd, int file);
+long clinux_splice(int from, long *from_offset, int to, size_t length);
+int clinux_set_pipe_size(int pipe, int size);
 long clinux_copy_file_range(int from, long *from_offset, int to, long *to_offset, size_t length);
 
 /* Sockets: accept4(2), socketpair(2), cmsg(3). The last four are macros in C. */
