@@ -13,7 +13,7 @@ DOCS = .build/docs
 LIBRARIES = VirtioRing VirtioTesting Linux Backends DiskLayout FuseExport LguestTransport VhostUserTransport VhostUserTesting
 
 .PHONY: help setup build-setup build demo demo-lguest demo-vhost-user test test-unit test-beds \
-  test-kernel test-lguest check docs bench fuzz install clean
+  test-kernel test-lguest record-lguest check docs bench fuzz install clean
 .DEFAULT_GOAL := build
 
 help: ## this list
@@ -61,6 +61,10 @@ test-kernel: ## the lguest module: unit tests, then guests on hosts in QEMU
 test-lguest: build ## lgdev runs guests on the lguest module, on hosts in QEMU
 	@Kernel/tests/setup.sh
 	@python3 Kernel/tests/transport.py
+
+record-lguest: build ## records /dev/lguest anew for the tests that have none: Tests/LguestTransportTests/Recordings
+	@Kernel/tests/setup.sh
+	@python3 Kernel/tests/recording.py
 
 check: setup ## format, fences, licences, strict memory safety, documentation
 	Scripts/check.sh

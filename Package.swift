@@ -140,7 +140,7 @@ let package = Package(
         "LguestTransport", "LguestTesting", "Backends", "Linux", "VirtioRing", "VirtioTesting",
         .product(name: "Logging", package: "swift-log"),
       ],
-      swiftSettings: strict),
+      exclude: ["Recordings"], swiftSettings: strict),
     .testTarget(
       name: "VhostUserTransportTests",
       dependencies: [

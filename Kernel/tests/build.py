@@ -44,7 +44,7 @@ def programs():
   _make(f"{places.KERNEL}/guest", f"OUT={out}")
   _make(f"{places.HERE}/launcher", f"OUT={out}")
   _make(f"{places.HERE}/host", f"OUT={out}")
-  names = ("guest", "guest-pae", "launcher", "device-test", "fuzz", "terminal-test")
+  names = ("guest", "guest-pae", "launcher", "device-test", "fuzz", "terminal-test", "record", "rows")
   return {name: f"{out}/{name}" for name in names}
 
 

@@ -6,7 +6,7 @@ usage: transport.py [--list] [SCRIPT...]
 
 Each SCRIPT of transport/ runs on a host with lguest.ko, the guest and the lgdev that was built
 (environment LGDEV, default .build/release/lgdev); `demo` is `make demo`, `monitor` is `make demo-lguest`
-with somebody at its terminal. The last line is `N passed, N failed`; the exit
+with somebody at its terminal, `recordings` is `make record-lguest`, compared with what is committed. The last line is `N passed, N failed`; the exit
 code is 0 when none failed. Logs are in .build/kernel/run.
 """
 
@@ -20,6 +20,7 @@ import time
 import places
 import build
 import kernels
+import recording
 from failure import Failure
 from machine import Machine
 from typist import Typist
@@ -78,7 +79,7 @@ def _monitor():
 
 
 # What is run here, and not by a script on a host.
-_OTHERS = {"demo": _demo, "monitor": _monitor}
+_OTHERS = {"demo": _demo, "monitor": _monitor, "recordings": recording.check}
 
 
 def main(arguments):

@@ -44,6 +44,7 @@ struct FleetBed {
     do {
       try GuestDaemon.run(plan) { (name) throws(LguestError) in
         guard let host = hosts[name] else { throw .noModule }
+        host.reopen()
         return host
       }
       exit(0)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// FakeHost: a /dev/lguest that a test plays. It answers as the host module does, remembers what was
-// asked, and a test says what read(2) returns and which call fails.
+// FakeHost: a /dev/lguest that a test plays. It answers as the host module does (FakeGuest, which recordings of
+// the real one prove), remembers what was asked, and a test says what the guest does when it is run and which
+// call fails.
 
 package import Backends
 import LguestTransport
@@ -13,22 +14,26 @@ package final class FakeHost: GuestPort {
   /// What one read returns.
   package typealias Answer = @Sendable (FakeHost) -> Result<[UInt8], Errno>
 
-  private struct State: Sendable {
-    var requests: [[UInt64]] = []
-    var eventfds: [UInt64: Shared] = [:]
-    var answers: [Answer] = []
-    var failures: [UInt64: Errno] = [:]
-    var initializeResult = 24
-    var hypercalls: UInt64?
-    var calls: [[UInt64]] = []
+  /// What is next when the guest is run.
+  private enum Step: Sendable {
+    case act(GuestAct)
+    case answer(Answer)
   }
 
-  /// An eventfd that was attached.
-  final class Shared: Sendable {
-    let descriptor: FileDescriptor
-    init(_ number: UInt64) throws(Errno) {
-      descriptor = try FileDescriptor.duplicating(Int32(truncatingIfNeeded: number))
-    }
+  /// Why a guest runs no more.
+  private enum Death: Sendable {
+    case dead(String, isTold: Bool)
+    case restart
+  }
+
+  private struct State: Sendable {
+    var guest = FakeGuest()
+    var death: Death?
+    var requests: [[UInt64]] = []
+    var steps: [Step] = []
+    var failures: [UInt64: Errno] = [:]
+    var initializeResult: Int?
+    var calls: [[UInt64]] = []
   }
 
   private let state = Mutex(State())
@@ -44,36 +49,76 @@ package final class FakeHost: GuestPort {
 
   // MARK: What the launcher sees
 
-  package func request(_ words: [UInt64]) throws(Errno) -> Int {
-    let result = state.withLock { state in Self.answer(words, &state) }
+  package func request(_ words: [UInt64]) throws(Errno) -> Int { try request(words, cpu: 0) }
+
+  /// A request at an offset of the file.
+  package func request(_ words: [UInt64], cpu: UInt64) throws(Errno) -> Int {
+    let result: Result<Int, Errno> = state.withLock { state in
+      state.requests.append(words)
+      if let number = words.first, let failure = state.failures[number] { return .failure(failure) }
+      let result = state.guest.answer(words, cpu: cpu)
+      return words.first == 0 ? state.initializeResult.map { .success($0) } ?? result : result
+    }
     return try result.get()
   }
 
-  private static func answer(_ words: [UInt64], _ state: inout State) -> Result<Int, Errno> {
-    state.requests.append(words)
-    if let failure = state.failures[words[0]] { return .failure(failure) }
-    switch words[0] {
-    case 0: return .success(state.initializeResult)
-    case 4 where words[2] == .max:
-      return state.eventfds.removeValue(forKey: words[1]) == nil
-        ? .failure(.notFound) : .success(0)
-    case 4:
-      state.eventfds[words[1]] = try? Shared(words[2])
-      return .success(0)
-    case 16:
-      guard let hypercalls = state.hypercalls, words[2] >= 40,
-        let counters = try? GuestView(base: words[1], pages: 1)
-      else { return .failure(.invalidArgument) }
-      counters.memory.store(hypercalls, at: 24)
-      return .success(Int(words[2]))
-    default: return .failure(.invalidArgument)
+  package func read(upTo limit: Int) throws(Errno) -> [UInt8] {
+    try read(upTo: limit, isMapped: true, cpu: 0)
+  }
+
+  /// A read at an offset of the file, perhaps into a buffer that is none.
+  package func read(upTo limit: Int, isMapped: Bool, cpu: UInt64) throws(Errno) -> [UInt8] {
+    guard cpu == 0, let runner = state.withLock({ $0.guest.runner }) else { throw .invalidArgument }
+    guard runner == CurrentThread.id else { throw .permission }
+    while true {
+      if let death = state.withLock({ $0.death }) {
+        return try reason(death, upTo: limit, isMapped: isMapped)
+      }
+      switch state.withLock({ $0.steps.isEmpty ? nil : $0.steps.removeFirst() }) {
+      case .answer(let answer): return try end(answer(self), upTo: limit)
+      case .act(.notifies(let address)):
+        if notify(address) { continue }
+        guard isMapped else { throw .badAddress }
+        return try end(Host.notified(address)(self), upTo: limit)
+      case .act(.dies(let reason)): die(.dead(reason, isTold: false))
+      case .act(.restarts): die(.restart)
+      case .act(.spins): return try end(Host.sleep(self), upTo: limit)
+      case .act(.initrd): continue
+      // Nothing was said of what the guest does now.
+      case nil: throw .invalidArgument
+      }
     }
   }
 
-  package func read(upTo limit: Int) throws(Errno) -> [UInt8] {
-    let answer = state.withLock { $0.answers.isEmpty ? nil : $0.answers.removeFirst() }
-    guard let answer else { throw .invalidArgument }
-    return Array(try answer(self).get().prefix(limit))
+  private func die(_ death: Death) {
+    state.withLock {
+      $0.death = death
+      $0.guest.isDead = true
+    }
+  }
+
+  private func reason(
+    _ death: Death, upTo limit: Int, isMapped: Bool
+  ) throws(Errno) -> [UInt8] {
+    switch death {
+    case .restart: throw Errno(rawValue: 85)
+    case .dead(let reason, isTold: false):
+      die(.dead(reason, isTold: true))
+      throw .notFound
+    case .dead(let reason, isTold: true):
+      guard isMapped else { throw .badAddress }
+      return Array((Array(reason.utf8) + [0]).prefix(limit))
+    }
+  }
+
+  /// An answer that the test has made; after some of them the guest is dead.
+  private func end(_ result: Result<[UInt8], Errno>, upTo limit: Int) throws(Errno) -> [UInt8] {
+    do throws(Errno) {
+      return Array(try result.get().prefix(limit))
+    } catch {
+      if error == .notFound || error.rawValue == 85 { state.withLock { $0.guest.isDead = true } }
+      throw error
+    }
   }
 
   package func target(_ request: UInt64, _ argument: UInt64) throws(Errno) -> CallTarget {
@@ -82,26 +127,44 @@ package final class FakeHost: GuestPort {
 
   // MARK: What the test does
 
+  /// Opens the file anew: there is no guest yet.
+  package func reopen() {
+    state.withLock {
+      $0.death = nil
+      let hypercalls = $0.guest.hypercalls
+      $0.guest = FakeGuest()
+      $0.guest.hypercalls = hypercalls
+    }
+  }
+
   package var requests: [[UInt64]] { state.withLock { $0.requests } }
-  package var attached: Set<UInt64> { state.withLock { Set($0.eventfds.keys) } }
+  package var attached: Set<UInt64> { state.withLock { Set($0.guest.eventfds.keys) } }
 
   /// Lets each request of a number fail; nil: succeed again.
   package func fail(_ request: UInt64, _ error: Errno?) {
     state.withLock { $0.failures[request] = error }
   }
+  /// What the host returns of a guest's description.
   package func setInitializeResult(_ result: Int) {
     state.withLock { $0.initializeResult = result }
   }
 
-  /// How many hypercalls the guest has made, where the host tells that at all.
-  package func setHypercalls(_ count: UInt64) { state.withLock { $0.hypercalls = count } }
+  /// How many hypercalls the guest has made; nil: the host does not tell.
+  package func setHypercalls(_ count: UInt64?) { state.withLock { $0.guest.hypercalls = count } }
 
   /// What the next reads return.
-  package func play(_ answers: Answer...) { state.withLock { $0.answers += answers } }
+  package func play(_ answers: Answer...) {
+    state.withLock { $0.steps += answers.map { .answer($0) } }
+  }
+
+  /// What the guest does when it is run next.
+  package func play(_ acts: [GuestAct]) {
+    state.withLock { $0.steps += acts.map { .act($0) } }
+  }
 
   /// The guest notifies an address. - Returns: whether an eventfd took it.
   package func notify(_ address: UInt64) -> Bool {
-    let eventfd = state.withLock { $0.eventfds[address] }
+    let eventfd = state.withLock { $0.guest.eventfds[address] }
     guard let eventfd else { return false }
     try? eventfd.descriptor.sendWakeup()
     return true

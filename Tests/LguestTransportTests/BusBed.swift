@@ -42,8 +42,10 @@ final class BusBed {
       ], owner: memory)
     let printed = printed
     let complaints = complaints
+    let gate = GuestGate(host)
+    try gate.initialize(base: memory.base, pageLimit: memory.byteCount / 4096, entry: 0)
     bus = try GuestBus(
-      devices, page: page, memory: memory, gate: GuestGate(host),
+      devices, page: page, memory: memory, gate: gate,
       output: { printed.add(String(decoding: $0, as: UTF8.self)) },
       trouble: TroubleReport { complaints.add($0) })
   }

@@ -4,12 +4,15 @@ import Backends
 import Synchronization
 import VirtioRing
 
+@testable import LguestTransport
+
 /// A device that copies what it reads to what it writes, and remembers what its transport told it.
 final class EchoDevice: Device {
-  let id = DeviceID(rawValue: 42)
+  let id: DeviceID
   let name: String
-  let offeredFeatures: Features = [.indirectDescriptors, .eventIndex, .notifyOnEmpty, .version1]
+  let offeredFeatures: Features
   let queueSizes: [UInt16]
+  private let space: [UInt8]
   let configurationChange = ChangeSignal()
   let statistics: [QueueStatistics]
 
@@ -25,16 +28,28 @@ final class EchoDevice: Device {
   var resets: Int { record.withLock { $0.resets } }
   var starts: Int { record.withLock { $0.starts } }
 
-  init(_ name: String = "echo0", queues: Int = 2) {
-    self.name = name
-    queueSizes = Array(repeating: 1024, count: queues)
-    statistics = (0..<queues).map { _ in QueueStatistics() }
+  convenience init(_ name: String = "echo0", queues: Int = 2) {
+    self.init(
+      DeviceDescription(
+        name: name, type: 42, queues: Array(repeating: 1024, count: queues),
+        features: [.indirectDescriptors, .eventIndex, .notifyOnEmpty, .version1],
+        configuration: [1, 2, 3, 4]))
+  }
+
+  /// One that looks like another device.
+  init(_ description: DeviceDescription) {
+    id = DeviceID(rawValue: UInt32(description.type))
+    name = description.name
+    offeredFeatures = description.features
+    queueSizes = description.queues
+    space = description.configuration
+    statistics = queueSizes.map { _ in QueueStatistics() }
   }
 
   /// Lets each start fail from now on; nil: succeed again.
   func refuse(_ error: DeviceError?) { record.withLock { $0.refusal = error } }
 
-  func configuration() -> [UInt8] { [1, 2, 3, 4] }
+  func configuration() -> [UInt8] { space }
 
   func driverAccepted(_ features: Features) { record.withLock { $0.accepted.append(features) } }
 

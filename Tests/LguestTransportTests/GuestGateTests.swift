@@ -14,15 +14,22 @@ private let restart = Errno(rawValue: 85)
 @Suite(.timeLimit(.minutes(20))) struct GuestGateTests {
   let host: FakeHost
   let gate: GuestGate
+  let memory: RunMemory
 
   init() throws {
     host = try FakeHost()
     gate = GuestGate(host)
+    memory = try RunMemory(byteCount: 16 * 4096, name: nil)
+  }
+
+  /// Makes the guest, on the thread that is to run it.
+  private func initialize() throws {
+    try gate.initialize(base: memory.base, pageLimit: 16, entry: 0x10_0000)
   }
 
   @Test func `a guest is described by base, page limit and entry`() throws {
-    try gate.initialize(base: 0x7f00_0000_1000, pageLimit: 0x400d, entry: 0x10_0000)
-    #expect(host.requests == [[0, 0x7f00_0000_1000, 0x400d, 0x10_0000]])
+    try initialize()
+    #expect(host.requests == [[0, UInt64(memory.base), 16, 0x10_0000]])
   }
 
   @Test func `a module of another interface is told by its answer`() throws {
@@ -47,17 +54,20 @@ private let restart = Errno(rawValue: 85)
   }
 
   @Test func `a notify comes with its address`() throws {
+    try initialize()
     host.play(Host.notified(0x400_0000))
     #expect(gate.run() == .notified(0x400_0000))
   }
 
   @Test func `a notify of another size makes no sense`() throws {
+    try initialize()
     host.play(Host.bytes([1, 2, 3, 4]), Host.bytes([]))
     #expect(gate.run() == .strange(byteCount: 4))
     #expect(gate.run() == .strange(byteCount: 0))
   }
 
   @Test func `a signal, a restart, now and again`() throws {
+    try initialize()
     host.play(Host.error(.interrupted), Host.error(restart), Host.error(restart))
     #expect(gate.run() == .interrupted)
     #expect(gate.run() == .restart)
@@ -65,11 +75,13 @@ private let restart = Errno(rawValue: 85)
   }
 
   @Test func `a dead guest says why`() throws {
+    try initialize()
     host.play(Host.error(.notFound), Host.text("CRASH: Attempted to kill init!"))
     #expect(gate.run() == .died("CRASH: Attempted to kill init!"))
   }
 
   @Test func `a reason that hurts a terminal is made harmless`() throws {
+    try initialize()
     host.play(Host.error(.notFound), Host.bytes([0x41, 0x1b, 0x5b, 0x0a, 0xff, 0x42, 0, 0x43]))
     #expect(gate.run() == .died("A?[??B"))
     host.play(Host.error(.notFound), Host.bytes([]))
@@ -77,17 +89,20 @@ private let restart = Errno(rawValue: 85)
   }
 
   @Test func `a death whose reason cannot be read is a death all the same`() throws {
+    try initialize()
     host.play(Host.error(.notFound), Host.error(.noMemory))
     #expect(gate.run() == .died("nobody knows why: \(Errno.noMemory)"))
   }
 
   @Test(arguments: [Errno.invalidArgument, .permission, .badAddress, .io, .noMemory])
   func `any other error ends the run`(errno: Errno) throws {
+    try initialize()
     host.play(Host.error(errno))
     #expect(gate.run() == .failed(errno))
   }
 
   @Test func `an eventfd is attached by address and number, and detached by -1`() throws {
+    try initialize()
     let event = try EventFD()
     try gate.attach(event.descriptor, to: 0x400_1000)
     #expect(host.attached == [0x400_1000])
@@ -97,8 +112,8 @@ private let restart = Errno(rawValue: 85)
     #expect(host.attached == [])
     // Once more is an error of the module's that does not matter.
     gate.detach(from: 0x400_1000)
-    #expect(host.requests.map { $0[0] } == [4, 4, 4])
-    #expect(host.requests[1] == [4, 0x400_1000, .max])
+    #expect(host.requests.map { $0[0] } == [0, 4, 4, 4])
+    #expect(host.requests[2] == [4, 0x400_1000, .max])
   }
 
   @Test(arguments: [

@@ -59,7 +59,9 @@ private final class LauncherBed {
 
   init() throws { host = try FakeHost() }
 
-  private func end(_ answers: FakeHost.Answer...) throws -> GuestEnd {
+  /// How a guest ends. - Parameter host: a new one where another guest had the suite's.
+  private func end(_ answers: FakeHost.Answer..., on host: FakeHost? = nil) throws -> GuestEnd {
+    let host = host ?? self.host
     for answer in answers { host.play(answer) }
     let bed = try LauncherBed([host])
     let end = try bed.start().join()
@@ -83,14 +85,18 @@ private final class LauncherBed {
     let mute = try end(Host.error(.notFound), Host.text("unhandled trap 13"))
     #expect(mute.description.hasPrefix("unhandled trap 13; it never called lguest"))
     #expect(mute.description.hasSuffix("CONFIG_LGUEST_GUEST=y"))
-    host.setHypercalls(1)
-    #expect(try end(Host.error(.notFound), Host.text("boom")) == .died("boom"))
+    for count: UInt64? in [1, nil] {
+      let host = try FakeHost()
+      host.setHypercalls(count)
+      #expect(
+        try end(Host.error(.notFound), Host.text("boom"), on: host) == .died("boom"))
+    }
   }
 
   @Test func `a host that does not run the guest ends it`() throws {
     #expect(try end(Host.error(.permission)) == .failed(.permission))
     #expect(
-      try end(Host.bytes([1, 2, 3, 4]))
+      try end(Host.bytes([1, 2, 3, 4]), on: FakeHost())
         == .notStarted(.wrongInterface("a notify has 4 bytes, not 8")))
   }
 
