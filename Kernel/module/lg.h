@@ -189,6 +189,7 @@ void lg_shadow_flush_all(struct lguest *lg);
 enum lg_walk_result lg_paging_fault(struct lguest *lg, u32 vaddr, u32 access,
 				    u32 *error);
 void lg_paging_pin_stack(struct lguest *lg);
+bool lg_paging_push(struct lguest *lg, u32 vaddr, const u32 *words, u32 count);
 void lg_paging_new_root(struct lguest *lg, u32 pgdir);
 void lg_paging_set_pte(struct lguest *lg, u32 pgdir, u32 vaddr, u32 pte);
 void lg_paging_set_pgd(struct lguest *lg, u32 pgdir, u32 index);

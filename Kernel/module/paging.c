@@ -111,6 +111,29 @@ void lg_paging_pin_stack(struct lguest *lg)
 	lg->shadow.pin_stack = false;
 }
 
+/*
+ * Writes words where the CPU itself could write them now: what the shadow has
+ * writable is a page of the guest's that is pinned, and dirty in its tables.
+ * False where that takes a walk of those.
+ */
+bool lg_paging_push(struct lguest *lg, u32 vaddr, const u32 *words, u32 count)
+{
+	const u64 *entry;
+	u32 *to;
+	u32 i;
+
+	if (vaddr % sizeof(u32) ||
+	    offset_in_page(vaddr) + count * sizeof(u32) > PAGE_SIZE)
+		return false;
+	entry = lg_shadow_entry(lg, lg->shadow.current_root, vaddr, false);
+	if (!entry || !(*entry & _PAGE_PRESENT) || !(*entry & _PAGE_RW))
+		return false;
+	to = __va(*entry & PTE_PFN_MASK) + offset_in_page(vaddr);
+	for (i = 0; i < count; i++)
+		WRITE_ONCE(to[i], words[i]);
+	return true;
+}
+
 /* The guest loads CR3. */
 void lg_paging_new_root(struct lguest *lg, u32 pgdir)
 {

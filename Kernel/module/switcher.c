@@ -251,15 +251,18 @@ void lg_fpu_save(struct lguest *lg)
  * the guest's page tables.  On some CPUs one of them is an invalid opcode by
  * itself, on none are both.
  */
-static void shut_calls(void)
+static u64 shut_calls(void)
 {
+	u64 efer = read_msr(MSR_EFER);
+
 	write_msr(MSR_IA32_SYSENTER_CS, 0);
-	write_msr(MSR_EFER, read_msr(MSR_EFER) & ~EFER_SCE);
+	write_msr(MSR_EFER, efer & ~EFER_SCE);
+	return efer;
 }
 
-static void open_calls(void)
+static void open_calls(u64 efer)
 {
-	write_msr(MSR_EFER, read_msr(MSR_EFER) | EFER_SCE);
+	write_msr(MSR_EFER, efer);
 	write_msr(MSR_IA32_SYSENTER_CS, host_sysenter_cs);
 }
 
@@ -340,6 +343,7 @@ u32 lg_run_guest(struct lguest *lg, bool fpu_loaded)
 	int cpu = smp_processor_id();
 	bool fpu_off = !fpu_loaded || lg->task_switched;
 	u32 vector;
+	u64 efer;
 
 	if (lg->state_cpu != cpu)
 		adopt_cpu(lg, cpu);
@@ -361,11 +365,11 @@ u32 lg_run_guest(struct lguest *lg, bool fpu_loaded)
 	if (fpu_off)
 		set_task_switched();
 
-	shut_calls();
+	efer = shut_calls();
 
 	vector = lg_switch(state);
 
-	open_calls();
+	open_calls(efer);
 	if (fpu_off)
 		clear_task_switched();
 	/* The guest's single step must not be taken for one of the host's. */

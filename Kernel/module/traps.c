@@ -110,7 +110,8 @@ bool lg_reflect(struct lguest *lg, u32 vector, u32 error)
 	lg_frame_build(&frame, &context, lg->kernel_ss, lg->kernel_esp,
 		       interrupts_enabled(lg),
 		       lg_trap_has_error(vector) ? &error : NULL);
-	if (!lg_write_virt(lg, frame.esp, frame.words,
+	if (!lg_paging_push(lg, frame.esp, frame.words, frame.count) &&
+	    !lg_write_virt(lg, frame.esp, frame.words,
 			   frame.count * sizeof(frame.words[0]))) {
 		lg_kill(lg, "bad stack at %#x for trap %u", frame.esp, vector);
 		return true;
@@ -335,12 +336,13 @@ void lg_handle_trap(struct lguest *lg, u32 vector)
 
 	if (vector != X86_TRAP_PF)
 		lg->same_faults = 0;
-
-	switch (vector) {
-	case LG_HYPERCALL_VECTOR:
-		/* The gate lets nobody in from user mode. */
+	/* Most exits are these; the gate lets nobody in from user mode. */
+	if (likely(vector == LG_HYPERCALL_VECTOR)) {
 		lg->hypercall = true;
 		return;
+	}
+
+	switch (vector) {
 	case X86_TRAP_PF:
 		page_fault(lg);
 		return;

@@ -36,9 +36,12 @@ void lg_kill(struct lguest *lg, const char *fmt, ...)
  */
 void lg_wake(struct lguest *lg)
 {
-	/* What is raised, before the look at in_guest: pairs with stay(). */
-	smp_mb();
-	wake_up(&lg->wait);
+	/*
+	 * wq_has_sleeper() has the barrier: what is raised, before the look at
+	 * who sleeps and at in_guest.  Pairs with that of the wait, and stay().
+	 */
+	if (wq_has_sleeper(&lg->wait))
+		wake_up(&lg->wait);
 	if (READ_ONCE(lg->in_guest))
 		kick_process(lg->task);
 }
@@ -118,7 +121,8 @@ static void replay_exit(struct lguest *lg, u32 vector)
 /* By a signal, or by work that is done on the way back to user mode. */
 static bool wanted_elsewhere(void)
 {
-	return signal_pending(current) || test_thread_flag(TIF_NOTIFY_RESUME);
+	return read_thread_flags() &
+	       (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL | _TIF_NOTIFY_RESUME);
 }
 
 /*
@@ -198,11 +202,9 @@ ssize_t lg_run(struct lguest *lg, unsigned long __user *buf)
 			break;
 		if (lg->notify)
 			return give_notify(lg, buf);
-		if (signal_pending(current))
-			return -ERESTARTSYS;
 		/*
-		 * Like a timer of the CPU time that the guest has used; what
-		 * it makes of that may be a signal, or nothing.
+		 * A signal; or work like that of a timer of the CPU time that
+		 * the guest has used, of which a signal may come, or nothing.
 		 */
 		if (wanted_elsewhere()) {
 			set_thread_flag(TIF_SIGPENDING);
