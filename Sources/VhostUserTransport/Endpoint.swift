@@ -32,6 +32,8 @@ final class Endpoint {
   private(set) var connection: Connection?
   /// Nothing is accepted or connected to before this moment.
   private var idleUntil: UInt64 = 0
+  /// Why there is no front-end, once that was said.
+  private var absence: Errno?
   /// There will be no more front-end.
   private(set) var isDone = false
   private var lifeLines = LineLimiter(burst: 10)
@@ -155,11 +157,23 @@ final class Endpoint {
       }
     } catch {
       idleUntil = MonotonicClock.nanoseconds + Self.retryInterval
-      errorLines.log(.warning, "\(device.name): no front-end: \(error)", to: logger)
+      reportAbsence(error)
     }
   }
 
+  /// Says once that there is no front-end, and again only where the reason is another one.
+  private func reportAbsence(_ error: Errno) {
+    guard absence != error else { return }
+    absence = error
+    var place = ""
+    if case .connect(let path) = location { place = " at \(path)" }
+    errorLines.log(
+      .warning, "\(device.name): no front-end\(place): \(error); trying again every second",
+      to: logger)
+  }
+
   private func begin(_ socket: consuming FileDescriptor) {
+    absence = nil
     statistics.sessions += 1
     let session = Session(
       device: device, trace: trace, number: UInt64(number) << 40 | statistics.sessions,

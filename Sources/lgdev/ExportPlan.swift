@@ -86,7 +86,7 @@ struct ExportPlan {
   }
 
   private static func unknown(_ word: String) -> UsageError {
-    UsageError("-o \(word): there is no such option (see 'lgdev export --help')")
+    UsageError("-o \(word): there is no such option (see 'lgdev help export')")
   }
 
   private static func number(_ text: String, _ option: String) throws(UsageError) -> UInt32 {

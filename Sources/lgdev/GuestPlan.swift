@@ -48,6 +48,7 @@ struct GuestPlan {
     guest.initrd = options.initrd
     guest.commandLine = options.append ?? ""
     try self.init(name: "guest", guest: guest, devices: NamedDevice.devices(of: options))
+    try NamedDevice.checkShares(devices)
     try show(at: options.export)
   }
 }

@@ -190,10 +190,13 @@ func decimal(_ text: some StringProtocol) -> Int? {
 
 /// What is said of a key that does not exist.
 func unknownKey(_ key: String, _ known: [String]) -> String {
-  let similar = known.first { editDistance($0, key) <= max(1, $0.count / 3) }
-  let hint =
-    similar.map { "did you mean '\($0)'?" } ?? "there is \(known.joined(separator: ", "))"
-  return "unknown key '\(key)'; \(hint)"
+  "unknown key '\(key)'; \(hint(for: key, known))"
+}
+
+/// What may have been meant by a word that is none of the known ones.
+func hint(for word: String, _ known: [String]) -> String {
+  let similar = known.first { editDistance($0, word) <= max(1, $0.count / 3) }
+  return similar.map { "did you mean '\($0)'?" } ?? "there is \(known.joined(separator: ", "))"
 }
 
 /// How many characters must be put in, taken out or changed to make one word of the other.

@@ -47,7 +47,9 @@ struct Lgdev: ParsableCommand {
       print(Capabilities(of: type).json)
       return 0
     }
+    var commandName = ""
     do {
+      commandName = try self.commandName(invocation.arguments)
       var command = try parseAsRoot(invocation.arguments)
       try command.run()
       return 0
@@ -66,19 +68,37 @@ struct Lgdev: ParsableCommand {
       complain(error.description)
       return 1
     } catch {
-      return answer(error, to: invocation.arguments)
+      return answer(error, to: commandName)
     }
   }
 
+  /// The words of a command line that name a command: `config check`.
+  ///
+  /// - Throws: where there is no such command. ArgumentParser takes that for a stray word, or, after `help`, for none.
+  private static func commandName(_ arguments: [String]) throws(UsageError) -> String {
+    var names: [String] = []
+    var command: any ParsableCommand.Type = Self.self
+    for word in arguments where word != "help" {
+      let subcommands = command.configuration.subcommands
+      guard !subcommands.isEmpty, !word.hasPrefix("-") else { break }
+      guard let next = subcommands.first(where: { $0._commandName == word }) else {
+        let known = subcommands.map { $0._commandName }
+        throw UsageError("unknown command '\(word)'; \(hint(for: word, known))")
+      }
+      names.append(word)
+      command = next
+    }
+    return names.joined(separator: " ")
+  }
+
   /// Prints what ArgumentParser has to say: help and version, or what is wrong with the command line.
-  private static func answer(_ error: any Error, to arguments: [String]) -> Int32 {
+  private static func answer(_ error: any Error, to commandName: String) -> Int32 {
     guard exitCode(for: error) != .success else {
       print(fullMessage(for: error))
       return 0
     }
-    let command =
-      configuration.subcommands.map { $0._commandName }.first { $0 == arguments.first } ?? "serve"
-    complain(message(for: error) + " (see 'lgdev \(command) --help')")
+    let help = commandName.isEmpty ? "lgdev help" : "lgdev help \(commandName)"
+    complain(message(for: error) + " (see '\(help)')")
     return 2
   }
 

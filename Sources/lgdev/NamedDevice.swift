@@ -10,7 +10,23 @@ struct NamedDevice: Equatable {
   /// The devices that a command line asks for, in its order: disks, network cards, consoles, sources of
   /// randomness.
   static func list(_ options: Serve) throws(UsageError) -> [NamedDevice] {
-    try named(devices(of: options))
+    let named = try named(devices(of: options))
+    try checkShares(named)
+    return named
+  }
+
+  /// Refuses devices that would be in each other's way.
+  static func checkShares(_ devices: [NamedDevice]) throws(UsageError) {
+    var owners: [String: (name: String, isShared: Bool)] = [:]
+    for device in devices {
+      guard let (thing, isShared) = device.device.resource else { continue }
+      if let owner = owners[thing], !(isShared && owner.isShared) {
+        let advice = device.device.type == .block ? ", or make both read-only with ro" : ""
+        throw UsageError(
+          "\(device.name): \(thing) is \(owner.name)'s already; give it another\(advice)")
+      }
+      owners[thing] = (device.name, isShared)
+    }
   }
 
   /// The devices that a command line asks for, without names.

@@ -112,7 +112,9 @@ struct Serve: ParsableCommand {
     completion: .file())
   var initrd: String?
 
-  @Option(help: ArgumentHelp("The kernel's command line.", valueName: "words"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("The kernel's command line.", valueName: "words"))
   var append: String?
 
   // MARK: The sockets, with --transport vhost-user
@@ -221,16 +223,16 @@ extension Serve {
   /// How much is logged.
   func level() throws(UsageError) -> Logger.Level {
     guard let logLevel else { return .info }
-    return try Logger.Level(argument: logLevel)
+    return try Logger.Level(argument: logLevel, of: "--log-level")
   }
 }
 
 extension Logger.Level {
-  /// What `--log-level` asks for.
-  init(argument: String) throws(UsageError) {
+  /// What `--log-level`, or its like elsewhere, asks for.
+  init(argument: String, of option: String) throws(UsageError) {
     guard let level = Logger.Level(rawValue: argument) else {
       let levels = Logger.Level.allCases.map(\.rawValue).joined(separator: ", ")
-      throw UsageError("--log-level \(argument) is not one of \(levels)")
+      throw UsageError("\(option) \(argument) is not one of \(levels)")
     }
     self = level
   }

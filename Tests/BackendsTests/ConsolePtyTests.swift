@@ -130,6 +130,18 @@ struct ConsolePtyTests {
     #expect(throws: Errno.notFound) { try FileSystem.symbolicLinkTarget(link) }
   }
 
+  @Test("leaves a link alone that was never a terminal's")
+  func foreignLink() throws {
+    let directory = try TestDirectory()
+    let link = directory.path("console")
+    try FileSystem.makeSymbolicLink(link, to: "somewhere")
+    let error = #expect(throws: DeviceError.self) {
+      try ConsoleDevice(name: "console0", options: ConsoleOptions(.pty(link: link)))
+    }
+    #expect(error?.description.hasSuffix("a link to somewhere is there; remove it first") == true)
+    #expect(try FileSystem.symbolicLinkTarget(link) == "somewhere")
+  }
+
   @Test("refuses to put its link where a file is")
   func linkInTheWay() throws {
     let directory = try TestDirectory()
@@ -137,7 +149,10 @@ struct ConsolePtyTests {
     let error = #expect(throws: DeviceError.self) {
       try ConsoleDevice(name: "console0", options: ConsoleOptions(.pty(link: file)))
     }
-    #expect(error?.description == "cannot make the link \(file) for console0: File exists")
+    #expect(
+      error?.description
+        == "cannot make the link \(file) for console0: a file that is no link is there; remove it first"
+    )
     #expect(FileSystem.exists(file))
   }
 

@@ -202,7 +202,7 @@ import Testing
     ("a: \"x\0y\"", "1:6: control characters are not allowed"),
     ("a: [1, 2\nb: c\n", "2:2: did not find expected ',' or ']'"),
     ("? [a]\n: b", "1:3: a key is one word"),
-    ("log-level: loud\nguests: {a: {kernel: k}}", "1:12: --log-level loud is not one of"),
+    ("log-level: loud\nguests: {a: {kernel: k}}", "1:12: log-level: loud is not one of"),
     ("guests: {a: {kernel: \"a\\0b\"}}", "1:22: kernel: holds a zero byte"),
     ("guests: {a: {kernel: k, block: \"path=a\\0b\"}}", "1:32: block: holds a zero byte"),
     ("guests: {a: {kernel: k, block: \"path=a,queues=2\"}}", "1:10: a: block0: queues=2: an"),
@@ -241,7 +241,7 @@ import Testing
       let run = try Program.run(["config", "check", name], in: directory)
       #expect(run.code == 1)
       #expect(run.errors.count == 1)
-      #expect(run.errors.first?.hasPrefix("lgdev: --config \(name): \(message)") == true)
+      #expect(run.errors.first?.hasPrefix("lgdev: \(name): \(message)") == true)
     }
   }
 

@@ -41,6 +41,10 @@ private func refusal(_ arguments: String...) -> String {
     #expect(try fleet(["--kernel", "k", "--rng", "--pidfile", "p"]).pidfile == "p")
   }
 
+  @Test func `a kernel's command line may begin with a dash`() throws {
+    #expect(try plan("--kernel", "k", "--append", "-- -v", "--rng").guest.commandLine == "-- -v")
+  }
+
   @Test(arguments: [
     ("256", 256 << 20), ("256M", 256 << 20), ("1g", 1 << 30), ("65536K", 64 << 20),
   ])

@@ -29,7 +29,20 @@ import Testing
     (["serve", "--socket-dir", ".", "--block", "path=x,seral=y"], "column 8: unknown key 'seral'"),
     (["serve", "--socket-dir", ".", "--rng", "--transport", "loop"], "there are vhost-user and"),
     (["serve", "--socket-dir", ".", "extra", "--rng"], "Unexpected argument 'extra'"),
-    (["sing"], "Unexpected argument 'sing'"),
+    (["sing"], "unknown command 'sing'; there is serve, export, config, top, stats, doctor"),
+    (["serv", "--rng"], "unknown command 'serv'; did you mean 'serve'?"),
+    (["help", "expotr"], "unknown command 'expotr'; did you mean 'export'?"),
+    (["config", "chek", "x"], "unknown command 'chek'; did you mean 'check'?"),
+    (["config", "check"], "Missing expected argument '<file>' (see 'lgdev help config check')"),
+    (["--nonsense"], "Unknown option '--nonsense' (see 'lgdev help')"),
+    (
+      ["serve", "--socket-dir", ".", "--block", "path=disk.img", "--blk-file", "disk.img"],
+      "block1: image disk.img is block0's already; give it another, or make both read-only with ro"
+    ),
+    (
+      ["serve", "--socket-dir", ".", "--net", "tap=t", "--net", "tap=t"],
+      "net1: tap t is net0's already; give it another"
+    ),
   ])
   func `a wrong command line is one line and exit code 2`(
     arguments: [String], message: String
@@ -88,8 +101,8 @@ import Testing
   @Test func `one image cannot be two disks`() throws {
     try directory.makeFile("disk.img", size: 1 << 20)
     try expectRefusal(
-      ["serve", "--socket-dir", ".", "--block", "path=disk.img", "--block", "path=disk.img"],
-      code: 1, "block1: cannot serve image disk.img: it is in use")
+      ["serve", "--socket-dir", ".", "--block", "path=disk.img", "--block", "path=./disk.img"],
+      code: 1, "block1: cannot serve image ./disk.img: it is in use")
   }
 
   @Test func `help, version and capabilities are on standard output`() throws {

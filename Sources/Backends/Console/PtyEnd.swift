@@ -40,12 +40,19 @@ struct PtyEnd: HostEnd, ~Copyable {
   private static func makeLink(
     _ link: String, to path: String, _ name: String
   ) throws(DeviceError) {
+    let action = "make the link \(link) for \(name)"
+    let old = try? FileSystem.symbolicLinkTarget(link)
+    if let old, !old.hasPrefix("/dev/pts/") {
+      throw DeviceError(action, "a link to \(old) is there; remove it first")
+    }
     do throws(Errno) {
       // One that is left over from a process that was killed is in nobody's way.
-      if (try? FileSystem.symbolicLinkTarget(link)) != nil { try FileSystem.remove(link) }
+      if old != nil { try FileSystem.remove(link) }
       try FileSystem.makeSymbolicLink(link, to: path)
+    } catch .exists {
+      throw DeviceError(action, "a file that is no link is there; remove it first")
     } catch {
-      throw DeviceError("make the link \(link) for \(name)", error)
+      throw DeviceError(action, error)
     }
   }
 

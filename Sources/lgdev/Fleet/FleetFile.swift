@@ -73,15 +73,15 @@ enum FleetFile {
       bytes.removeSubrange(count...)
       return bytes
     } catch .invalidArgument {
-      throw HostError("--config \(path): it is no regular file; name one")
+      throw HostError("\(path): it is no regular file; name one")
     } catch .fileTooLarge {
-      throw HostError("--config \(path): it has more than 1 MiB, which no list of guests needs")
+      throw HostError("\(path): it has more than 1 MiB, which no list of guests needs")
     } catch .isDirectory {
-      throw HostError("--config \(path): it is a directory; name a file in it")
+      throw HostError("\(path): it is a directory; name a file in it")
     } catch .notFound {
-      throw HostError("--config \(path): there is no such file; see 'lgdev help config check'")
+      throw HostError("\(path): there is no such file; see 'lgdev help config check'")
     } catch {
-      throw HostError("--config \(path): \(error)")
+      throw HostError("\(path): \(error)")
     }
   }
 

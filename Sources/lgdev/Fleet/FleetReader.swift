@@ -52,7 +52,7 @@ struct FleetReader {
   }
 
   private mutating func logLevel(_ node: YAMLNode, _ text: String) -> Logger.Level {
-    do throws(UsageError) { return try Logger.Level(argument: text) } catch {
+    do throws(UsageError) { return try Logger.Level(argument: text, of: "log-level:") } catch {
       complain(node.position, error.description)
       return .info
     }
