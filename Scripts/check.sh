@@ -22,6 +22,7 @@ format() {
 check "format and documentation" format
 check "fences and licences" python3 Scripts/check-sources.py
 check "features and their tests" python3 Scripts/check-features.py
+check "links and names in the documentation" python3 Scripts/check-docs.py
 # Warnings are errors and strict memory safety is on in Package.swift.
 check "strict build" swift build --build-tests
 
