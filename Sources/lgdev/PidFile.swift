@@ -5,6 +5,9 @@
 // The file is locked for as long as its process lives, so a file left behind by one that was killed is
 // told from one in use, and is taken over. Between opening and locking another process may have removed
 // the file; then the lock is of a file that nobody sees, so it is looked at again after locking.
+//
+// What is there and is no such file, a number on a line, is left alone: it would be overwritten, and in the end
+// removed.
 
 import Linux
 import Synchronization
@@ -21,9 +24,12 @@ final class PidFile: Sendable {
     let isHeld: Bool
     do throws(Errno) {
       let descriptor = try FileDescriptor.open(path, [.readOnly, .nonBlocking])
+      guard try isPidFile(descriptor) else { throw Errno.exists }
       isHeld = try descriptor.probeLock(.read, start: 0, length: 0) != nil
     } catch .notFound {
       return
+    } catch .exists {
+      throw isOther(path)
     } catch {
       throw HostError("--pidfile \(path): \(error)")
     }
@@ -42,7 +48,9 @@ final class PidFile: Sendable {
   private static func make(_ path: String) throws(HostError) -> FileDescriptor {
     do throws(Errno) {
       for _ in 0..<attempts {
-        let descriptor = try FileDescriptor.open(path, [.readWrite, .create], mode: 0o644)
+        let descriptor = try FileDescriptor.open(
+          path, [.readWrite, .create, .nonBlocking, .noControllingTerminal], mode: 0o644)
+        guard try isPidFile(descriptor) else { throw Errno.exists }
         guard try descriptor.lockBytes(.write, start: 0, length: 0) else { throw Errno.busy }
         guard isThere(path, descriptor) else { continue }
         try descriptor.truncate(to: 0)
@@ -51,10 +59,21 @@ final class PidFile: Sendable {
       }
     } catch .busy {
       throw inUse(path)
+    } catch .exists {
+      throw isOther(path)
     } catch {
       throw HostError("--pidfile \(path): \(error)")
     }
     throw HostError("--pidfile \(path): it vanishes again and again")
+  }
+
+  /// Whether a file is what this program has written, or would have, or nothing.
+  private static func isPidFile(_ descriptor: borrowing FileDescriptor) throws(Errno) -> Bool {
+    let status = try descriptor.status()
+    guard status.kind == .regular, status.size <= 20 else { return false }
+    var bytes = [UInt8](repeating: 0, count: 20)
+    let count = try descriptor.read(into: &bytes, at: 0)
+    return bytes.prefix(count).allSatisfy { (0x30...0x39).contains($0) || $0 == 0x0a }
   }
 
   /// Whether the path still leads to the open file.
@@ -74,6 +93,10 @@ final class PidFile: Sendable {
   }
 
   deinit { remove() }
+
+  private static func isOther(_ path: String) -> HostError {
+    HostError("--pidfile \(path): a file that is no pid file is there; choose another path")
+  }
 
   private static func inUse(_ path: String) -> HostError {
     HostError("--pidfile \(path): another running process holds it; end that one first")

@@ -60,6 +60,8 @@ import Testing
     (["--socket-dir", ".", "--rng=source=none"], "rng0: cannot open the entropy source none"),
     (["--socket-dir", ".", "--rng", "--pidfile", "none/pid"], "--pidfile none/pid: there is no"),
     (["--socket-dir", ".", "--rng", "--socket-group", "no group"], "there is no such group"),
+    (["--socket-dir", ".", "--rng", "--pidfile", "small"], "small: a file that is no pid file"),
+    (["--socket-dir", ".", "--rng", "--pidfile", "/dev/null"], "null: a file that is no pid file"),
     (["--fd", "9", "--rng"], "--fd 9: it is not open"),
     (["--socket-dir", ".", "--net", "fd=9", "--rng"], "net0: fd=9: it is not open"),
     (
