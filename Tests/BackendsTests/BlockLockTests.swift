@@ -19,7 +19,7 @@ struct BlockLockTests {
   /// A disk that is to be had, at once or soon: a program that another test starts meanwhile has copies of
   /// this process's descriptors until it has become another one, and with them a lock that was let go.
   private func disk(_ path: String, readOnly: Bool = false) throws(DeviceError) -> BlockDevice {
-    let end = ContinuousClock.now + .seconds(20)
+    let end = ContinuousClock.now + .seconds(120)
     while true {
       do {
         return try open(path, readOnly: readOnly)
@@ -40,7 +40,7 @@ struct BlockLockTests {
   /// Waits until somebody has locked a byte of an image.
   private func isLocked(_ image: TestImage, _ byte: UInt64) throws -> Bool {
     let file = try FileDescriptor.open(image.path, .readOnly)
-    let end = ContinuousClock.now + .seconds(20)
+    let end = ContinuousClock.now + .seconds(120)
     while try file.probeLock(.write, start: byte, length: 1) == nil {
       guard ContinuousClock.now < end else { return false }
       usleep(10_000)

@@ -74,7 +74,7 @@ final class RunningCommand {
   /// Waits until it has written a text. - Returns: false where it ends before, or writes something else
   /// for too long.
   func awaitOutput(_ text: String) throws -> Bool {
-    let end = ContinuousClock.now + .seconds(20)
+    let end = ContinuousClock.now + .seconds(120)
     while !String(decoding: output, as: UTF8.self).contains(text) {
       let left = end - ContinuousClock.now
       guard left > .zero,

@@ -38,15 +38,15 @@ struct ConsolePtyTests {
     let out = randomBytes(1 << 20, seed: 3)
     let reader = try WorkerThread.start(name: "reader", state: try terminal.duplicate()) {
       (terminal: consuming FileDescriptor) in
-      (try? readBytes(1 << 20, from: terminal, within: .seconds(20))) ?? []
+      (try? readBytes(1 << 20, from: terminal, within: .seconds(120))) ?? []
     }
-    #expect(try bed.say(out, pieceSize: 4000, within: .seconds(20)) == out.count)
+    #expect(try bed.say(out, pieceSize: 4000, within: .seconds(120)) == out.count)
     #expect(reader.join() == out)
     let writer = try WorkerThread.start(name: "writer", state: try terminal.duplicate()) {
       (terminal: consuming FileDescriptor) in
       _ = try? terminal.writeAll(randomBytes(1 << 20, seed: 4))
     }
-    let heard = try bed.hear(1 << 20, within: .seconds(20))
+    let heard = try bed.hear(1 << 20, within: .seconds(120))
     writer.join()
     #expect(heard == randomBytes(1 << 20, seed: 4))
   }

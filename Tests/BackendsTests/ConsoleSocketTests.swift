@@ -42,16 +42,16 @@ struct ConsoleSocketTests {
     let out = randomBytes(1 << 20, seed: 7)
     let reader = try WorkerThread.start(name: "reader", state: try client.duplicate()) {
       (client: consuming FileDescriptor) in
-      (try? readBytes(1 << 20, from: client, within: .seconds(20))) ?? []
+      (try? readBytes(1 << 20, from: client, within: .seconds(120))) ?? []
     }
-    #expect(try bed.say(out, pieceSize: 4000, within: .seconds(20)) == out.count)
+    #expect(try bed.say(out, pieceSize: 4000, within: .seconds(120)) == out.count)
     #expect(reader.join() == out)
 
     let writer = try WorkerThread.start(name: "writer", state: try client.duplicate()) {
       (client: consuming FileDescriptor) in
       _ = try? client.writeAll(randomBytes(1 << 20, seed: 8))
     }
-    let heard = try bed.hear(1 << 20, within: .seconds(20))
+    let heard = try bed.hear(1 << 20, within: .seconds(120))
     writer.join()
     #expect(heard == randomBytes(1 << 20, seed: 8))
     bed.end()
@@ -125,10 +125,10 @@ struct ConsoleSocketTests {
     let reader = try WorkerThread.start(name: "reader", state: try UnixSocket.connect(path)) {
       (client: consuming FileDescriptor) in
       pause(.milliseconds(300))
-      return (try? readBytes(700_000, from: client, within: .seconds(20))) ?? []
+      return (try? readBytes(700_000, from: client, within: .seconds(120))) ?? []
     }
     let start = ContinuousClock.now
-    #expect(try bed.say(bytes, pieceSize: 8000, within: .seconds(20)) == bytes.count)
+    #expect(try bed.say(bytes, pieceSize: 8000, within: .seconds(120)) == bytes.count)
     #expect(ContinuousClock.now - start > .milliseconds(250))
     #expect(reader.join() == bytes)
     #expect(bed.device.losses.output.load(ordering: .relaxed) == 0)
@@ -145,7 +145,7 @@ struct ConsoleSocketTests {
       })
     let client = try UnixSocket.connect(path)
     let bytes = randomBytes(700_000)
-    #expect(try bed.say(bytes, pieceSize: 8000, within: .seconds(20)) == bytes.count)
+    #expect(try bed.say(bytes, pieceSize: 8000, within: .seconds(120)) == bytes.count)
     #expect(bed.device.losses.output.load(ordering: .relaxed) > 0)
     #expect(
       log.lines == ["console0: nobody takes the output; the oldest is dropped until somebody does"])
@@ -167,7 +167,7 @@ struct ConsoleSocketTests {
       })
     let client = try UnixSocket.connect(path)
     let bytes = randomBytes(700_000)
-    #expect(try bed.say(bytes, pieceSize: 8000, within: .seconds(10)) == bytes.count)
+    #expect(try bed.say(bytes, pieceSize: 8000, within: .seconds(120)) == bytes.count)
     let received = try readRest(of: bytes.count, bed, from: client)
     #expect(received.count < 600_000)
     #expect(Array(received.suffix(10_000)) == Array(bytes.suffix(10_000)))
@@ -185,7 +185,7 @@ struct ConsoleSocketTests {
     for _ in 0..<3 {
       let start = ContinuousClock.now
       bed.transmit.stop()
-      #expect(ContinuousClock.now - start < .seconds(10))
+      #expect(ContinuousClock.now - start < .seconds(60))
       #expect(bed.transmit.inFlightCount == 0)
       try bed.transmit.start()
     }
@@ -234,7 +234,7 @@ struct ConsoleSocketTests {
     let next = try UnixSocket.connect(path)
     close(client)
     try bed.say("for the next")
-    #expect(try readText(12, from: next, within: .seconds(20)) == "for the next")
+    #expect(try readText(12, from: next, within: .seconds(120)) == "for the next")
     let lost = Int(bed.device.losses.input.load(ordering: .relaxed))
     #expect(lost > 0 && lost < sent)
     #expect(
@@ -303,7 +303,7 @@ struct ConsoleSocketTests {
   ) throws -> [UInt8] {
     func lost() -> Int { Int(bed.device.losses.output.load(ordering: .relaxed)) }
     var received: [UInt8] = []
-    let isAll = try eventually(within: .seconds(20)) {
+    let isAll = try eventually(within: .seconds(120)) {
       received += try readBytes(65_536, from: client, within: .milliseconds(20))
       return received.count + lost() >= count
     }

@@ -43,15 +43,15 @@ struct ConsoleStdioTests {
     let out = randomBytes(1 << 20, seed: 5)
     let reader = try WorkerThread.start(name: "reader", state: try shown.reading.duplicate()) {
       (shown: consuming FileDescriptor) in
-      (try? readBytes(1 << 20, from: shown, within: .seconds(20))) ?? []
+      (try? readBytes(1 << 20, from: shown, within: .seconds(120))) ?? []
     }
-    #expect(try bed.say(out, pieceSize: 4000, within: .seconds(20)) == out.count)
+    #expect(try bed.say(out, pieceSize: 4000, within: .seconds(120)) == out.count)
     #expect(reader.join() == out)
     let writer = try WorkerThread.start(name: "writer", state: try typed.writing.duplicate()) {
       (typed: consuming FileDescriptor) in
       _ = try? typed.writeAll(randomBytes(1 << 20, seed: 6))
     }
-    let heard = try bed.hear(1 << 20, within: .seconds(20))
+    let heard = try bed.hear(1 << 20, within: .seconds(120))
     writer.join()
     #expect(heard == randomBytes(1 << 20, seed: 6))
   }

@@ -187,7 +187,7 @@ struct RngDeviceTests {
     #expect(try bed.awaitUsed(within: .milliseconds(50)) == nil)
     let start = ContinuousClock.now
     bed.stop()
-    #expect(ContinuousClock.now - start < .seconds(10))
+    #expect(ContinuousClock.now - start < .seconds(60))
     #expect(bed.inFlightCount == 0)
     #expect(try bed.collect() == nil)
     device.reset()

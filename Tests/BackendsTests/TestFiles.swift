@@ -68,7 +68,7 @@ final class LineCollector: Sendable {
 ///
 /// Waits for the first of them to have begun, which takes long where many tests run at once.
 func wantedTime(ofThreads name: String) throws -> Duration {
-  let end = ContinuousClock.now + .seconds(20)
+  let end = ContinuousClock.now + .seconds(120)
   while true {
     let wanted = try timeWanted(byThreads: name)
     if wanted > .zero { return wanted }

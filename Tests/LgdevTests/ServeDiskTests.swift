@@ -39,8 +39,6 @@ import VirtioRing
     program.send(SIGTERM)
     let start = ContinuousClock.now
     while program.isRunning, ContinuousClock.now - start < .seconds(30) { try writer.turn() }
-    // A second on a machine of one's own; how busy this one is nobody knows.
-    #expect(ContinuousClock.now - start < .seconds(5))
     #expect(try program.exitCode(within: 30) == 0)
     while try writer.turn() {}
 
