@@ -22,11 +22,14 @@ private final class Agreement: Sendable {
   private let memory: RunMemory
   private let buffer: RunMemory
   private let event: EventFD
+  /// A file of another kind.
+  private let other: FileDescriptor
 
   init(_ guest: RecordedGuest) throws {
     self.guest = guest
     host = try FakeHost()
     event = try EventFD()
+    other = try Memfd.create(name: "other", size: 1)
     buffer = try RunMemory(byteCount: 4096, name: nil)
     let page = RecordedPage(guest)
     // A guest without devices has 256 pages.
@@ -114,8 +117,7 @@ private final class Agreement: Sendable {
       case .symbol("BASE"): UInt64(memory.base)
       case .symbol("BUFFER"): UInt64(buffer.base)
       case .symbol("EVENTFD"): UInt64(event.descriptor.raw)
-      // A file of another kind: this process's input.
-      case .symbol("LGUEST"): 0
+      case .symbol("LGUEST"): UInt64(other.raw)
       case .symbol("CLOSED"): Self.noNumber
       case .symbol: Self.nowhere
       }

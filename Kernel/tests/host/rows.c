@@ -286,7 +286,7 @@ static void wake(int number)
 
 static void signals(void)
 {
-	struct itimerval often = { { 0, 20000 }, { 0, 20000 } }, never = { 0 };
+	struct itimerval often = { { 0, 200000 }, { 0, 100000 } }, never = { 0 };
 	struct sigaction action = { .sa_handler = wake };
 	struct raw *raw = row("a signal ends the read of a guest that spins");
 
