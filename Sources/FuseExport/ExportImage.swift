@@ -4,7 +4,8 @@
 //
 // The partition table and the superblocks are read when the export begins, and again when somebody looks up
 // a name or lists a directory and the image has changed since; at most once a second, as a guest may write all
-// the time.
+// the time, and by one thread, while the others go on with what is known: storage may hang. What of a partition is
+// allocated is counted extent by extent, so of a running guest's disk it is counted once a second at most, too.
 
 import Backends
 import DiskLayout
@@ -21,6 +22,7 @@ final class ExportImage: Sendable {
   let trouble: TroubleReport
   private let byteCount: Atomic<UInt64>
   private let content: Mutex<Content>
+  private let allocated = Mutex<[ImageSpan: Allocated]>([:])
   private let syncFailures = Atomic<Int>(0)
   private let isRemoved = Atomic<Bool>(false)
 
@@ -30,7 +32,15 @@ final class ExportImage: Sendable {
     var information: [UInt8]
     var stamp: Stamp
     var lookedAt: UInt64
-    var allocated: [ImageSpan: UInt64] = [:]
+    /// Whether a thread looks.
+    var isLooking = false
+  }
+
+  /// How much of a span was allocated, and when.
+  private struct Allocated {
+    var byteCount: UInt64
+    var modified: FileTime
+    var countedAt: UInt64
   }
 
   /// What changes with the image's content.
@@ -61,7 +71,8 @@ final class ExportImage: Sendable {
     at view: DiskView, _ size: UInt64, _ now: UInt64
   ) throws(Errno) -> Content {
     let stamp = Stamp(byteCount: size, modified: try view.file.status().modified)
-    let layout = DiskLayout.read(from: ViewReader(view: view, byteCount: size))
+    let layout = DiskLayout.read(
+      from: ViewReader(view: view, byteCount: size), sectorSize: view.sectorSize)
     return Content(
       layout: layout, information: Array(layout.json.text.utf8), stamp: stamp, lookedAt: now)
   }
@@ -72,19 +83,29 @@ final class ExportImage: Sendable {
   /// The text of info.json now.
   var information: [UInt8] { current { $0.information } }
 
-  private func current<Value: Sendable>(_ body: (inout Content) -> Value) -> Value {
-    let size = refreshSize()
+  private func current<Value: Sendable>(_ body: (Content) -> Value) -> Value {
+    renew(refreshSize())
+    return content.withLock { body($0) }
+  }
+
+  private func renew(_ size: UInt64) {
     let now = MonotonicClock.nanoseconds
-    return content.withLock { content in
-      if now &- content.lookedAt > Self.interval, let status = try? view.file.status() {
-        content.lookedAt = now
-        if content.stamp != Stamp(byteCount: size, modified: status.modified),
-          let new = try? Self.look(at: view, size, now)
-        {
-          content = new
-        }
-      }
-      return body(&content)
+    let old: Stamp? = content.withLock { content in
+      guard !content.isLooking, now &- content.lookedAt > Self.interval else { return nil }
+      content.isLooking = true
+      content.lookedAt = now
+      return content.stamp
+    }
+    guard let old else { return }
+    var new: Content?
+    if let status = try? view.file.status(),
+      old != Stamp(byteCount: size, modified: status.modified)
+    {
+      new = try? Self.look(at: view, size, now)
+    }
+    content.withLock { [new] content in
+      if let new { content = new }
+      content.isLooking = false
     }
   }
 
@@ -141,22 +162,27 @@ final class ExportImage: Sendable {
 
   /// How many extents of a partition are counted. Behind those all counts as allocated.
   private static let extentLimit = 4096
+  /// Of how many spans it is remembered what is allocated.
+  private static let spanLimit = 1024
 
   /// How many bytes of a span are allocated.
   func allocatedByteCount(_ span: ImageSpan) -> UInt64 {
     guard let status = try? view.file.status() else { return span.count }
     if view.isBlockDevice { return span.count }
     if span.start == 0, span.count >= status.size { return status.allocatedSize }
-    let key = ImageSpan(start: span.start, count: span.count)
-    return content.withLock { content in
-      // What the last look found holds as long as nothing was written since.
-      if content.stamp.modified == status.modified, let known = content.allocated[key] {
-        return known
-      }
-      let count = countAllocated(span)
-      if content.stamp.modified == status.modified { content.allocated[key] = count }
-      return count
+    let now = MonotonicClock.nanoseconds
+    if let known = allocated.withLock({ $0[span] }) {
+      if known.modified == status.modified { return known.byteCount }
+      if view.isLive, now &- known.countedAt < Self.interval { return known.byteCount }
     }
+    let count = countAllocated(span)
+    allocated.withLock { allocated in
+      // A guest may change its partitions all the time.
+      if allocated.count >= Self.spanLimit { allocated.removeAll() }
+      allocated[span] = Allocated(
+        byteCount: count, modified: status.modified, countedAt: now)
+    }
+    return count
   }
 
   private func countAllocated(_ span: ImageSpan) -> UInt64 {

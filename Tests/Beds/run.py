@@ -5,9 +5,9 @@
 usage: run.py [--list] [BED[/WORD]...]
 
 Without names every bed runs. BED/WORD runs a bed only as far as the last test whose title holds
-WORD: what a test needs, earlier ones have made. The last line is `N passed, N failed`; the exit
-code is 0 when none failed. Environment: LGDEV (the program under test, default
-.build/release/lgdev), LGDEV_LOG_LEVEL.
+WORD: what a test needs, earlier ones have made. A bed named twice runs once, as far as either
+asks. The last line is `N passed, N failed`; the exit code is 0 when none failed. Environment: LGDEV
+(the program under test, default .build/release/lgdev), LGDEV_LOG_LEVEL.
 """
 
 import os
@@ -54,20 +54,20 @@ def _run_test(bed, method, seconds):
     signal.alarm(0)
 
 
-def _as_far_as(word, tests):
-  while tests and word not in tests[-1][1]:
+def _as_far_as(words, tests):
+  while tests and not any(word in tests[-1][1] for word in words):
     tests.pop()
   return tests
 
 
-def _run_bed(kind, word, room):
+def _run_bed(kind, words, room):
   """(passed, failed) of one bed."""
   passed = failed = 0
   unreachable = None
   bed = kind(room)
   print(f"{kind.name}:", flush=True)
   try:
-    for method, title, seconds, essential in _as_far_as(word, kind.tests()):
+    for method, title, seconds, essential in _as_far_as(words, kind.tests()):
       if unreachable:
         failed += 1
         print(f"  FAIL          {title}: not reached, since '{unreachable}' failed", flush=True)
@@ -90,16 +90,18 @@ def _run_bed(kind, word, room):
 
 
 def main(arguments):
-  chosen = [argument.partition("/") for argument in arguments] or [
-    (kind.name, "", "") for kind in BEDS
-  ]
+  # A bed that is named twice runs once, as far as the later of its words.
+  chosen = {}
+  for argument in arguments or [kind.name for kind in BEDS]:
+    name, _, word = argument.partition("/")
+    chosen.setdefault(name, []).append(word)
   by_name = {kind.name: kind for kind in BEDS + OTHERS}
   if arguments == ["--list"]:
     for kind in BEDS + OTHERS:
       for _, title, seconds, _ in kind.tests():
         print(f"{kind.name}: {title} (at most {seconds} s)")
     return 0
-  unknown = [name for name, _, _ in chosen if name not in by_name]
+  unknown = [name for name in chosen if name not in by_name]
   if unknown:
     print(
       f"run.py: there is no bed '{unknown[0]}'; there are {', '.join(by_name)}", file=sys.stderr
@@ -113,8 +115,8 @@ def main(arguments):
   passed = failed = 0
   start = time.monotonic()
   with sandbox.Room(CACHE, "run") as room:
-    for name, _, word in chosen:
-      good, bad = _run_bed(by_name[name], word, room)
+    for name, words in chosen.items():
+      good, bad = _run_bed(by_name[name], words, room)
       passed, failed = passed + good, failed + bad
   print(f"{time.monotonic() - start:.0f} s; logs in {os.path.relpath(CACHE)}/run")
   print(f"{passed} passed, {failed} failed")

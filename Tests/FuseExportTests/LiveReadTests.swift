@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import DiskLayout
 import Linux
 import Testing
 
@@ -55,5 +56,26 @@ import Testing
     _ = try image.write([UInt8](repeating: 1, count: 256), at: 256)
     watch.end(0, 512)
     #expect(reader.join().prefix(512) == ArraySlice([UInt8](repeating: 1, count: 512)))
+  }
+
+  @Test("an MBR of a guest whose disk has blocks of 4096 bytes counts in those")
+  func blocks() throws {
+    let image = try Memfd.create(name: "image", size: 2 << 20)
+    var table = [UInt8](repeating: 0, count: 512)
+    // Linux, from sector 64 on, 128 sectors.
+    table[450] = 0x83
+    table[454] = 64
+    table[458] = 128
+    table[510] = 0x55
+    table[511] = 0xaa
+    _ = try image.write(table, at: 0)
+    var options = BlockOptions(path: "/proc/self/fd/\(image.raw)")
+    options.blockSize = 4096
+    let disk = try BlockDevice(name: "disk", options: options)
+    let shown = try ExportImage(
+      DiskView(of: disk), name: "disk", isGrowable: false, trouble: TroubleReport(nil))
+    #expect(shown.layout.sectorSize == 4096)
+    #expect(shown.layout.partitions.map(\.start) == [64 * 4096])
+    #expect(shown.layout.partitions.map(\.byteCount) == [128 * 4096])
   }
 }

@@ -9,7 +9,7 @@ import Linux
 
 /// An image, for as long as its disk exists.
 final class BlockImage: Sendable {
-  private let options: BlockOptions
+  let options: BlockOptions
   private let action: String
   private let descriptor: FileDescriptor
   /// Whether it is a block device, whose size is not that of a file.

@@ -18,6 +18,8 @@ package final class DiskView: Sendable {
   package let isLive: Bool
   /// Whether it is a block device, whose size is not that of a file.
   package let isBlockDevice: Bool
+  /// How large its sectors are for the guest, in bytes; nil where nobody knows.
+  package let sectorSize: Int?
   /// An open file of this view's own, through the page cache.
   package let file: FileDescriptor
   /// Keeps the lock.
@@ -37,6 +39,7 @@ package final class DiskView: Sendable {
     watch = nil
     isBlockDevice = image.isBlockDevice
     file = try image.openAnew(writable ? .readWrite : .readOnly)
+    sectorSize = isBlockDevice ? try? file.logicalBlockSize() : nil
   }
 
   /// Looks at the image of a disk.
@@ -47,6 +50,7 @@ package final class DiskView: Sendable {
     isLive = true
     isBlockDevice = image.isBlockDevice
     file = try image.openAnew(.readOnly)
+    sectorSize = image.options.blockSize
     watch = disk.watchWrites()
   }
 
