@@ -125,6 +125,7 @@ public struct QueuePort: ~Copyable, Sendable {
     if kicks, wiring.sleepsInKick, kickDescriptor >= 0, source.descriptor < 0, timeout == nil {
       // Interruptions come through the kick too.
       drainKick()
+      meter.hasWaited()
       return isInterrupted ? [.queue, .interrupted] : .queue
     }
     var timeout = timeout

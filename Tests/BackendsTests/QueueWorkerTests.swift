@@ -56,4 +56,24 @@ struct QueueWorkerTests {
     control.awaitGrant {}
     worker.join()
   }
+
+  @Test("a sleep in the kick is a wait: the time that was known before it is old")
+  func sleepIsAWait() throws {
+    let memory = TestMemory(byteCount: 0x10000)
+    var space = GuestSpace(0..<0x10000)
+    let driver = Driver(.split(size: 16, in: &space), memory: memory, features: .version1)
+    var queue = try Virtqueue(driver.configuration, memory: memory.guestMemory)
+    let kick = try EventFD(nonBlocking: false)
+    kick.signal()
+    // No call, which would make the time old as well.
+    let wiring = QueueWiring(sleepingIn: try kick.descriptor.duplicate(), call: nil)
+    var port = QueuePort(
+      control: try WorkerControl(kick: try wiring.ownKick()), wiring: wiring,
+      meter: QueueMeter(QueueStatistics().current))
+    let before = port.meter.now
+    let wake = try port.sleep(&queue)
+    let after = port.meter.now
+    #expect(wake == .queue)
+    #expect(after > before)
+  }
 }
