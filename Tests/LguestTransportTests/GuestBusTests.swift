@@ -105,7 +105,7 @@ import VirtioTesting
     #expect(echo.resets == 1)
   }
 
-  @Test func `Linux 3_2: a driver that takes its buffers back after the reset leaves clean rings to the next`()
+  @Test func `Linux 3_2: a driver that takes its buffers back after a reset leaves clean rings`()
     throws
   {
     let available = bed.queue(0).address + 16 * UInt64(bed.queue(0).size) + 2
