@@ -27,10 +27,10 @@ struct MountPoint {
     }
     if let mounted = Self.fuseMount(at: resolved) {
       // The kernel may remember what stat(2) tells of a mount whose server is gone.
-      if case .failure(.notConnected) = Result(catching: { () throws(Errno) in
-        try FileSystem.freeByteCount(at: resolved)
-      }) {
-        throw Self.unreachable(path, .notConnected)
+      do throws(Errno) { _ = try FileSystem.freeByteCount(at: resolved) } catch {
+        if error == .notConnected || error == .connectionAborted {
+          throw Self.unreachable(path, error)
+        }
       }
       throw ExportError(
         "mount point \(path) is busy: \(mounted) is mounted there; unmount it with"
@@ -67,7 +67,8 @@ struct MountPoint {
     switch error {
     case .notFound:
       ExportError("mount point \(path): there is no such directory; make it with 'mkdir \(path)'")
-    case .notConnected:
+    // The second one: of a request that was on its way when the process ended.
+    case .notConnected, .connectionAborted:
       ExportError(
         "mount point \(path) is stale: the process that served it is gone; unmount it with"
           + " 'fusermount3 -u \(path)' and try again")

@@ -65,6 +65,8 @@ extension Errno {
   public static let connectionReset = Errno(rawValue: ECONNRESET)
   /// Nobody listens on that socket (ECONNREFUSED).
   public static let connectionRefused = Errno(rawValue: ECONNREFUSED)
+  /// The connection was ended by its other side (ECONNABORTED).
+  public static let connectionAborted = Errno(rawValue: ECONNABORTED)
   /// The socket is not connected (ENOTCONN).
   public static let notConnected = Errno(rawValue: ENOTCONN)
   /// A socket has that address already (EADDRINUSE).

@@ -85,7 +85,7 @@ public enum UnixSocket {
       return FileDescriptor(
         owning: try systemCall(retryOnInterrupt: true) { clinux_accept4(listener.raw, flags) })
     } catch {
-      if error == .again || error == Errno(rawValue: ECONNABORTED) { return nil }
+      if error == .again || error == .connectionAborted { return nil }
       throw error
     }
   }
