@@ -3,6 +3,9 @@
 #include "check.h"
 #include "paging.h"
 
+/* Up to here a Linux kernel has room for its memory at PAGE_OFFSET. */
+#define LOW_MEMORY 0x30000000u
+
 extern uint8_t vmcall_site[];
 
 /*
@@ -37,8 +40,9 @@ void check_boot(void)
 	if (!word("layout32")) {
 		const pte_t *root = virtual(lguest_data.tail[0]);
 
-		check(lguest_data.tail[0] && lguest_data.tail[0] < memory_bytes,
-		      "the host gives tables to begin with");
+		check(lguest_data.tail[0] && lguest_data.tail[0] < memory_bytes &&
+			      lguest_data.tail[0] < LOW_MEMORY,
+		      "the host gives tables to begin with, where a kernel can read them");
 #ifdef PAE
 		check(maps(root, 0, 0) && maps(root, 0x100000, 0x100000) && maps(root, last, last),
 		      "they map all memory at 0");

@@ -32,9 +32,9 @@ typedef uint32_t pte_t;
 #define PTE_KERNEL (PTE_PRESENT | PTE_WRITE | PTE_ACCESSED | PTE_DIRTY)
 
 /* Where the pages above memory, which belong to devices, are mapped. */
-#define DEVICE_BASE 0xf0000000
+#define DEVICE_BASE 0xfe900000
 /* Where tests may map what they like. */
-#define PLAYGROUND 0xe0000000
+#define PLAYGROUND 0xff000000
 
 extern pte_t *kernel_root;
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What a guest finds when it starts: registers, and page tables in its memory
- * that map all of it at 0 and at 3 GiB, below the initrd.
+ * that map all of it at 0 and at 3 GiB, below the initrd and below 768 MiB:
+ * Linux 2.6.31 reads them at 3 GiB, where in its own tables there is not room
+ * for all of a guest with 1 GiB.
  *
  * Guests of Linux 2.6.31 read and change these tables before they have some of
  * their own; later ones expect every address to be mapped to itself.  Whether
@@ -31,6 +33,8 @@
 /* At 3 GiB there is room for this much, below the reserved top. */
 #define BOOT_LINEAR_PAGES	((-LG_BOOT_LINEAR - LG_RESERVED_TOP) / PAGE_SIZE)
 #define BOOT_LINEAR_INDEX	(LG_BOOT_LINEAR >> 22)
+/* The tables end there, or earlier. */
+#define BOOT_TABLES_END		0x30000000u
 
 struct boot_tables {
 	u32 pages;		/* guest pages that they map */
@@ -63,7 +67,8 @@ static int lay_out(struct lguest *lg, struct boot_tables *t)
 	if (mem - initrd < needed + 2 * PAGE_SIZE)
 		return -EINVAL;
 
-	t->pgdir = ((mem - initrd) & PAGE_MASK) - PAGE_SIZE;
+	t->pgdir = (min_t(u64, mem - initrd, BOOT_TABLES_END) & PAGE_MASK) -
+		   PAGE_SIZE;
 	t->first_table = t->pgdir - t->tables * PAGE_SIZE;
 	t->directory = t->first_table - PAGE_SIZE;
 	t->first_pae_table = t->directory - t->pae_tables * PAGE_SIZE;

@@ -6,7 +6,7 @@
 //     0x1000   command line
 //     ...      kernel
 //     ...      free
-//     tables   first page tables, which the host makes
+//     tables   first page tables, which the host makes: below the initrd, and below 768 MiB
 //     initrd   at the very end, whole pages
 //     memory   device page, then the rings
 

@@ -9,6 +9,8 @@ check "/dev/lguest is for root alone" [ "$(stat -c %a /dev/lguest)" = 600 ]
 check "/dev/lguest answers as it should" device-test
 selfcheck "2-level guest" 32 /guest
 selfcheck "PAE guest" 32 /guest-pae
+selfcheck "2-level guest with much memory" 1000 /guest
+selfcheck "PAE guest with much memory" 1000 /guest-pae
 selfcheck "2-level guest that begins with vmcall" 16 /guest vmcall
 selfcheck "PAE guest that begins with vmcall" 16 /guest-pae vmcall
 selfcheck "2-level guest with Linux 3.2's layout" 16 /guest layout32
