@@ -128,8 +128,8 @@ final class FuseConnection: Sendable {
 
   /// Says what we want of the connection. libfuse calls it when the kernel's first message is there.
   func negotiate(_ connection: UnsafeMutablePointer<fuse_conn_info>) {
-    // A direct transfer is in its caller's pages, which the kernel copies for a pipe as it does for a
-    // buffer; the pipe would only add system calls.
+    // What a direct write brings is in its caller's pages, which the kernel copies for a pipe as it does for a
+    // buffer; the pipe would only add system calls. Larger reads have a pipe of ours (SpliceMemory).
     let splicing = UInt32(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE)
     // SAFETY: libfuse's structure, during its call.
     unsafe connection.pointee.want &= ~splicing
