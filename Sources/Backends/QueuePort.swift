@@ -161,6 +161,10 @@ public struct QueuePort: ~Copyable, Sendable {
 // MARK: For bodies that wait in their own way
 
 extension QueuePort {
+  /// Whether the body waits in a system call of its own from now on. The control thread then ends that call
+  /// with a nudge (`.interrupted`), and the body looks at `isInterrupted` before each such call.
+  public func setWaitsInOwnCall(_ waits: Bool) { control.setWaitsForNudge(waits) }
+
   /// Readable when `isInterrupted` has become true. Never read it.
   public var interruptDescriptor: Int32 { control.wakeDescriptor }
 

@@ -21,6 +21,7 @@ final class WorkerControl: Sendable {
 
   private let interrupted = Atomic<Bool>(false)
   private let stopRequested = Atomic<Bool>(false)
+  private let waitsForNudge = Atomic<Bool>(false)
   private let wish = Mutex<Wish?>(nil)
   private let wake: EventFD
   private let granted: EventFD
@@ -51,6 +52,9 @@ final class WorkerControl: Sendable {
     }
   }
 
+  /// Whether the worker may wait in a system call of its body's that only a nudge ends.
+  func setWaitsForNudge(_ waits: Bool) { waitsForNudge.store(waits, ordering: .relaxed) }
+
   /// Lets the control thread go on.
   func grant() { granted.signal() }
 
@@ -80,17 +84,26 @@ final class WorkerControl: Sendable {
   /// How long a wish may take before the worker is nudged, again and again.
   private static let patience = Duration.milliseconds(100)
 
+  /// The same for a worker that needs the nudge: one that comes just before the call begins is lost.
+  private static let nudgeInterval = Duration.milliseconds(1)
+
   /// Waits until the wish was granted.
   ///
-  /// - Parameter nudge: gets the worker out of a call that waits: a driver that clears O_NONBLOCK of a
-  ///   descriptor it gave us could otherwise keep the worker, and with it the control thread, for ever.
+  /// - Parameter nudge: gets the worker out of a call that waits: its body's own, or one on a descriptor of
+  ///   which a driver has cleared O_NONBLOCK, which could otherwise keep the worker, and with it the control
+  ///   thread, for ever.
   func awaitGrant(_ nudge: () -> Void) {
+    if waitsForNudge.load(ordering: .relaxed) { nudge() }
     // Polling fails only for lack of kernel memory: then the wait is without a limit.
-    while let found = try? Poll.wait(
-      for: .readable, on: granted.descriptor, timeout: Self.patience), found.isEmpty
+    while let found = try? Poll.wait(for: .readable, on: granted.descriptor, timeout: interval),
+      found.isEmpty
     {
       nudge()
     }
     granted.drain()
+  }
+
+  private var interval: Duration {
+    waitsForNudge.load(ordering: .relaxed) ? Self.nudgeInterval : Self.patience
   }
 }

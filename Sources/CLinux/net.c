@@ -51,6 +51,8 @@ int clinux_tunsetvnethdrsz(int fd, int size) { return ioctl(fd, TUNSETVNETHDRSZ,
 
 int clinux_tungetvnethdrsz(int fd, int *size) { return ioctl(fd, TUNGETVNETHDRSZ, size); }
 
+int clinux_tungetsndbuf(int fd, int *bytes) { return ioctl(fd, TUNGETSNDBUF, bytes); }
+
 int clinux_tunsetpersist(int fd, int on) { return ioctl(fd, TUNSETPERSIST, (unsigned long)on); }
 
 int clinux_if_index(int fd, const void *name, int *index)

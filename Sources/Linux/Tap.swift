@@ -148,6 +148,17 @@ public struct Tap: ~Copyable, Sendable {
     return Int(size)
   }
 
+  /// How many bytes of frames may wait to be received by the host (TUNGETSNDBUF). At first it is
+  /// `Int32.max`, and a write never waits.
+  public borrowing func sendBufferSize() throws(Errno) -> Int {
+    var size: Int32 = 0
+    _ = try systemCall(retryOnInterrupt: true) {
+      // SAFETY: the call writes an int to a local.
+      unsafe clinux_tungetsndbuf(descriptor.raw, &size)
+    }
+    return Int(size)
+  }
+
   /// Whether the interface stays when its last queue is closed (TUNSETPERSIST).
   public borrowing func setPersistent(_ on: Bool) throws(Errno) {
     _ = try systemCall(retryOnInterrupt: true) { clinux_tunsetpersist(descriptor.raw, on ? 1 : 0) }

@@ -8,10 +8,15 @@ public import Glibc
 extension FileDescriptor {
   // SAFETY (all): the caller vouches for the pieces; the kernel touches nothing else.
 
-  /// Reads into the pieces in order (readv(2)). - Returns: bytes read, 0 at the end.
+  /// Reads into the pieces in order (readv(2)).
+  ///
+  /// - Parameter retryOnInterrupt: false for a call that waits, and that a nudge is to end.
+  /// - Returns: bytes read, 0 at the end.
   @unsafe
-  public borrowing func readv(_ vectors: UnsafeBufferPointer<iovec>) throws(Errno) -> Int {
-    try systemCall(retryOnInterrupt: true) {
+  public borrowing func readv(
+    _ vectors: UnsafeBufferPointer<iovec>, retryOnInterrupt: Bool = true
+  ) throws(Errno) -> Int {
+    try systemCall(retryOnInterrupt: retryOnInterrupt) {
       unsafe Glibc.readv(raw, vectors.baseAddress, Int32(vectors.count))
     }
   }

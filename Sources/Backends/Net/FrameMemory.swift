@@ -163,10 +163,13 @@ struct FrameWindow: ~Copyable, @unchecked Sendable {
   // SAFETY (both): the guest's pieces were validated when their chains were popped, and the queue
   // keeps that memory mapped while they are in flight; the others are this window's own.
 
-  /// Reads one frame. - Returns: its bytes with the header, as many as found room.
+  /// Reads one frame; where the descriptor waits, until there is one or the thread is nudged.
+  ///
+  /// - Returns: its bytes with the header, as many as found room.
   @inline(__always)
   borrowing func read(from descriptor: borrowing FileDescriptor) throws(Errno) -> Int {
-    unsafe try descriptor.readv(UnsafeBufferPointer(start: vectors, count: count))
+    unsafe try descriptor.readv(
+      UnsafeBufferPointer(start: vectors, count: count), retryOnInterrupt: false)
   }
 
   /// Writes one frame. - Returns: its bytes with the header.

@@ -107,8 +107,8 @@ public final class NetDevice: Device {
       let descriptor = try tap.duplicate()
       if index == 0 {
         let body = NetReceiver(
-          name: name, tap: descriptor, format: format, link: link, trouble: trouble,
-          patience: bufferPatience)
+          name: name, tap: descriptor, mayWait: tap.mayWait, format: format, link: link,
+          trouble: trouble, patience: bufferPatience)
         return try QueueWorker.start(
           name: "\(name)-rx", queue: queue, body: body, wiring: wiring, statistics: statistics[0])
       } else {

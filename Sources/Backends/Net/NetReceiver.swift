@@ -16,7 +16,10 @@
 // the rest of the frame is in the window's spill; with MRG_RXBUF more buffers are then taken for
 // it, without it the frame is dropped and its buffer kept.
 //
-// The driver is called as lguest does it: not for every frame, but before each sleep.
+// The driver is called as lguest does it: not for every frame, but before each sleep. Where frames are few and
+// far between (`FramePace`), the next one is not looked for first: the driver is called at once, and the
+// thread sleeps in the read of the tap, one system call in place of three. While they come fast the tap
+// does not wait, and a read that finds nothing is what ends a batch.
 
 import Linux
 import VirtioRing
@@ -27,6 +30,8 @@ struct NetReceiver: QueueBody, ~Copyable {
 
   private let name: String
   private let tap: FileDescriptor
+  /// Whether the tap may be made to wait.
+  private let mayWait: Bool
   private let format: NetFormat
   private let link: NetLink
   private let trouble: TroubleReport
@@ -35,13 +40,17 @@ struct NetReceiver: QueueBody, ~Copyable {
   private var window = FrameWindow(spillCapacity: NetFormat.maximumFrame + 1)
   private var held: HeldChains
   private var forecast = FrameForecast()
+  private var pace = FramePace()
+  /// Whether the tap waits now.
+  private var isWaiting = false
 
   init(
-    name: String, tap: consuming FileDescriptor, format: NetFormat, link: NetLink,
+    name: String, tap: consuming FileDescriptor, mayWait: Bool, format: NetFormat, link: NetLink,
     trouble: TroubleReport, patience: Duration
   ) {
     self.name = name
     self.tap = tap
+    self.mayWait = mayWait
     self.format = format
     self.link = link
     self.trouble = trouble
@@ -50,7 +59,10 @@ struct NetReceiver: QueueBody, ~Copyable {
   }
 
   mutating func run(_ queue: inout Virtqueue, _ port: inout QueuePort) throws(RingError) {
-    defer { held.returnAll(to: &queue) }
+    defer {
+      held.returnAll(to: &queue)
+      setWaiting(false, port)
+    }
     while !port.isInterrupted {
       guard try takeBuffers(&queue, &port) else {
         try port.sleep(&queue)
@@ -59,17 +71,36 @@ struct NetReceiver: QueueBody, ~Copyable {
       let total: Int
       do throws(Errno) {
         // There may be a frame from here on.
-        _ = port.meter.now
+        if !isWaiting { _ = port.meter.now }
         total = try window.read(from: tap)
+        if isWaiting { port.meter.hasWaited() }
       } catch {
         waitForFrame(after: error, &queue, &port)
         continue
       }
       try deliver(total, &queue, &port)
+      if pace.isSlow != isWaiting, mayWait { setWaiting(pace.isSlow, port) }
+      if isWaiting { port.call(&queue) }
     }
   }
 
   // MARK: Waiting
+
+  /// Makes reads of the tap wait, or fail where there is no frame. Out of line: it is rare.
+  @inline(never)
+  private mutating func setWaiting(_ waits: Bool, _ port: borrowing QueuePort) {
+    guard waits != isWaiting else { return }
+    // Told before the first call that waits, and until after the last.
+    if waits { port.setWaitsInOwnCall(true) }
+    do throws(Errno) {
+      try tap.setNonBlocking(!waits)
+      if !waits { port.setWaitsInOwnCall(false) }
+      isWaiting = waits
+    } catch {
+      // fcntl has no reason to fail. If it does, whatever the tap does is taken as it comes.
+      isWaiting = false
+    }
+  }
 
   /// Holds as many buffers as the next frame is likely to take, and lays the window over them.
   ///
@@ -115,9 +146,14 @@ struct NetReceiver: QueueBody, ~Copyable {
   }
 
   /// Nothing could be read: sleeps until that may have changed.
-  private func waitForFrame(
+  private mutating func waitForFrame(
     after error: Errno, _ queue: inout Virtqueue, _ port: inout QueuePort
   ) {
+    if error == .interrupted { return }
+    if isWaiting {
+      // A read that waits fails in its own way when the interface goes. The next one tells more.
+      return setWaiting(false, port)
+    }
     if error == .again {
       _ = port.sleepInRequest(&queue, for: WakeSource(tap.raw, .readable))
       return
@@ -230,6 +266,7 @@ struct NetReceiver: QueueBody, ~Copyable {
     }
     port.meter.served(chains: bufferCount, bytesToGuest: total &- format.headerSize)
     port.meter.settle()
+    pace.saw(at: port.meter.now)
     queue.publish()
     rejectShort(&queue, &port)
   }
@@ -245,6 +282,30 @@ struct NetReceiver: QueueBody, ~Copyable {
     }
     link.lose()
     _ = port.sleepInRequest(&queue, for: .none)
+  }
+}
+
+/// Whether frames come one by one, so that there is no use in looking for the next before the driver is told of
+/// the last.
+struct FramePace: Sendable {
+  /// In nanoseconds: several times what a call and the driver's interrupt cost.
+  private static let gap: UInt64 = 50_000
+  private static let patience = 2
+
+  private var last: UInt64 = 0
+  private var slowRun = 0
+
+  /// Whether the last frames came one by one.
+  var isSlow: Bool {
+    @inline(__always) get { slowRun == Self.patience }
+  }
+
+  /// Learns from a frame that came at that time, in nanoseconds of `MonotonicClock`.
+  @inline(__always)
+  mutating func saw(at time: UInt64) {
+    let isSlow = time &- last > Self.gap
+    last = time
+    slowRun = isSlow ? min(slowRun &+ 1, Self.patience) : 0
   }
 }
 

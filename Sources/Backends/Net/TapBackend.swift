@@ -20,17 +20,23 @@ struct TapBackend: ~Copyable, Sendable {
   let offloads: FrameOffloads
   /// The host's interface; nil for a socket, and for a tap in another network.
   let interface: NetworkInterface?
+  /// Whether reads may be made to wait: the open file is ours alone, and a write to it waits never.
+  let mayWait: Bool
 
   private init(socket: consuming FileDescriptor) {
     end = .socket(socket)
     offloads = .all
     interface = nil
+    mayWait = false
   }
 
-  private init(tap: consuming Tap, offloads: FrameOffloads, interface: NetworkInterface?) {
+  private init(
+    tap: consuming Tap, offloads: FrameOffloads, interface: NetworkInterface?, mayWait: Bool
+  ) {
     end = .tap(tap)
     self.offloads = offloads
     self.interface = interface
+    self.mayWait = mayWait
   }
 
   // MARK: Opening
@@ -42,7 +48,7 @@ struct TapBackend: ~Copyable, Sendable {
     switch options.tap {
     case .create(let tapName):
       let tap = try TapSetup(name: tapName, options: options).open()
-      return try prepare(tap, for: name)
+      return try prepare(tap, isOurs: true, for: name)
     case .fd(let number): return try adopt(number, name: name, options)
     }
   }
@@ -88,11 +94,11 @@ struct TapBackend: ~Copyable, Sendable {
         action, "\(tap.name) is no tap opened with IFF_TAP, IFF_NO_PI and IFF_VNET_HDR")
     }
     try TapSetup(name: nil, options: options).apply(to: tap, mayBeDown: true)
-    return try prepare(tap, for: name)
+    return try prepare(tap, isOurs: false, for: name)
   }
 
   private static func prepare(
-    _ tap: consuming Tap, for name: String
+    _ tap: consuming Tap, isOurs: Bool, for name: String
   ) throws(DeviceError) -> TapBackend {
     do throws(Errno) {
       try tap.descriptor.setNonBlocking(true)
@@ -100,7 +106,10 @@ struct TapBackend: ~Copyable, Sendable {
       try tap.setHeaderSize(NetFormat([]).headerSize)
       let offloads = try probe { (offloads) throws(Errno) in try tap.setOffloads(offloads) }
       let interface = try isHere(tap) ? tap.interface : nil
-      return TapBackend(tap: tap, offloads: offloads, interface: interface)
+      // Whoever had the interface before may have left a limit.
+      let hasRoom = try tap.sendBufferSize() == Int(Int32.max)
+      return TapBackend(
+        tap: tap, offloads: offloads, interface: interface, mayWait: isOurs && hasRoom)
     } catch {
       throw DeviceError("prepare the tap of \(name)", error)
     }

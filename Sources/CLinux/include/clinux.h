@@ -122,6 +122,7 @@ int clinux_tungetiff(int fd, void *name, short *flags);
 int clinux_tunsetoffload(int fd, unsigned int offloads);
 int clinux_tunsetvnethdrsz(int fd, int size);
 int clinux_tungetvnethdrsz(int fd, int *size);
+int clinux_tungetsndbuf(int fd, int *bytes);
 int clinux_tunsetpersist(int fd, int on);
 int clinux_if_index(int fd, const void *name, int *index);
 int clinux_if_flags(int fd, const void *name, short *flags);
