@@ -228,13 +228,12 @@ struct ConsoleStdioTests {
     let escapes = LineCollector()
     options.onEscape = { escapes.hook("escape") }
     let bed = try ConsoleBed(options)
-    for _ in 0..<2 {
+    // On a machine that is too busy for three within a second they are more.
+    for press in 0..<100 where escapes.lines.isEmpty {
       _ = try user.descriptor.write([3])
       #expect(try bed.hear(1) == [3])
+      if press < 2 { #expect(escapes.lines.isEmpty) }
     }
-    #expect(escapes.lines.isEmpty)
-    _ = try user.descriptor.write([3])
-    #expect(try bed.hear(1) == [3])
     #expect(escapes.lines.count == 1)
   }
 
@@ -246,11 +245,12 @@ struct ConsoleStdioTests {
     let escapes = LineCollector()
     options.onEscape = { escapes.hook("escape") }
     let device = try ConsoleDevice(name: "console0", options: options)
-    for _ in 0..<3 {
+    let isEscape = try eventually {
       _ = try user.descriptor.write([3])
       pause(.milliseconds(20))
+      return !escapes.lines.isEmpty
     }
-    #expect(eventually { escapes.lines.count == 1 })
+    #expect(isEscape)
     device.shutDown()
   }
 
@@ -272,9 +272,16 @@ struct ConsoleStdioTests {
       return bed.device.losses.input.load(ordering: .relaxed) > 0
     }
     #expect(isThrownAway)
-    for _ in 0..<3 {
+    for _ in 0..<100 where escapes.lines.isEmpty {
+      // A key that comes with what was typed before is none.
+      let isRead = try eventually {
+        try Poll.wait(for: .readable, on: typed.reading, timeout: .zero).isEmpty
+      }
+      #expect(isRead)
       pause(.milliseconds(50))
+      let lost = bed.device.losses.input.load(ordering: .relaxed)
       written += try typed.writing.write([3])
+      #expect(eventually { bed.device.losses.input.load(ordering: .relaxed) > lost })
     }
     #expect(eventually { escapes.lines.count == 1 })
     // The guest comes to life: what was typed first is still there, and new input arrives again.

@@ -68,10 +68,19 @@ final class LineCollector: Sendable {
 ///
 /// Waits for the first of them to have begun, which takes long where many tests run at once.
 func wantedTime(ofThreads name: String) throws -> Duration {
+  try awaitTime(ofThreads: name, fields: 2)
+}
+
+/// How long they have had one: for threads that do not spin the same on a busy machine.
+func usedTime(ofThreads name: String) throws -> Duration {
+  try awaitTime(ofThreads: name, fields: 1)
+}
+
+private func awaitTime(ofThreads name: String, fields: Int) throws -> Duration {
   let end = ContinuousClock.now + .seconds(120)
   while true {
-    let wanted = try timeWanted(byThreads: name)
-    if wanted > .zero { return wanted }
+    let found = try time(ofThreads: name, fields: fields)
+    if found > .zero { return found }
     guard ContinuousClock.now < end else { throw NoSuchThread(name: name) }
     usleep(1000)
   }
@@ -98,7 +107,8 @@ private struct NoSuchThread: Error {
   let name: String
 }
 
-private func timeWanted(byThreads name: String) throws -> Duration {
+/// The first fields of their statistics: on a processor, waiting for one.
+private func time(ofThreads name: String, fields count: Int) throws -> Duration {
   var nanoseconds = 0
   guard let directory = unsafe opendir("/proc/self/task") else { throw Errno.current }
   defer { unsafe closedir(directory) }
@@ -109,9 +119,8 @@ private func timeWanted(byThreads name: String) throws -> Duration {
     guard let comm = try? readText("/proc/self/task/\(thread)/comm"), comm == "\(name)\n",
       let statistics = try? readText("/proc/self/task/\(thread)/schedstat")
     else { continue }
-    // On a processor, waiting for one, how often.
     let fields = statistics.split(whereSeparator: \.isWhitespace)
-    for field in fields.prefix(2) { nanoseconds += Int(field) ?? 0 }
+    for field in fields.prefix(count) { nanoseconds += Int(field) ?? 0 }
   }
   return .nanoseconds(nanoseconds)
 }

@@ -24,7 +24,7 @@ struct PipeAndWatchTests {
     #expect(try Poll.wait(for: .readable, on: watch.descriptor, timeout: .zero).isEmpty)
     for _ in 0..<2 {
       _ = try FileDescriptor.open(path)
-      let found = try Poll.wait(for: .readable, on: watch.descriptor, timeout: .seconds(5))
+      let found = try Poll.wait(for: .readable, on: watch.descriptor, timeout: .seconds(60))
       #expect(found == .readable)
       watch.drain()
       #expect(try Poll.wait(for: .readable, on: watch.descriptor, timeout: .zero).isEmpty)

@@ -33,7 +33,7 @@ struct LeakDetector: ~Copyable {
   /// Closes our own copy of what was given, and waits until all others are closed.
   mutating func isClosedEverywhere() throws -> Bool {
     given = nil
-    return try Poll.wait(for: [], on: kept, timeout: .seconds(5)).contains(.hangup)
+    return try Poll.wait(for: [], on: kept, timeout: .seconds(60)).contains(.hangup)
   }
 }
 
