@@ -29,7 +29,10 @@ final class RunMemory: Sendable {
   init(byteCount: UInt64, name: String?) throws(LguestError) {
     do {
       let file = try name.map { name throws(Errno) in try Self.file(byteCount, name: name) }
-      let mapping = SharedMapping(try Self.map(byteCount, file))
+      let memory = try Self.map(byteCount, file)
+      // A guest touches most of what it has, and a page fault for each 4 KiB is time of its devices, too.
+      memory.adviseHugePages()
+      let mapping = SharedMapping(memory)
       self.mapping = mapping
       self.file = file
       self.byteCount = byteCount

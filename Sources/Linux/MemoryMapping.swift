@@ -90,16 +90,17 @@ public struct MemoryMapping: ~Copyable, Sendable {
     _ length: Int, pageSize: Int, _ guardPages: Bool, _ protection: MemoryProtection,
     _ flags: Int32, _ fd: Int32, _ offset: off_t
   ) throws(Errno) {
-    // The largest length leaves room for rounding and two guard pages.
-    guard length > 0, length <= Int.max - 3 * pageSize else { throw .invalidArgument }
+    // The largest length leaves room for rounding and what is kept free on both sides.
+    guard length > 0, length <= Int.max - 3 * max(pageSize, Self.hugePageSize) else { throw .invalidArgument }
     let mappedLength = (length + pageSize - 1) / pageSize * pageSize
     let reservation: (address: UInt, length: Int)
     let address: UInt
     if guardPages {
-      reservation = try reserve(mappedLength + 2 * pageSize)
+      // Address space costs nothing, and what is large may begin where a large page does.
+      let alignment = max(pageSize, mappedLength < Self.hugePageSize ? 0 : Self.hugePageSize)
+      reservation = try reserve(mappedLength + 2 * alignment)
       // At least one small page stays free on each side, whatever the size of the pages here.
-      let page = UInt(pageSize)
-      address = (reservation.address / page + 1) * page
+      address = (reservation.address / UInt(alignment) + 1) * UInt(alignment)
       do throws(Errno) {
         _ = try map(address, mappedLength, protection.rawValue, flags | MAP_FIXED, fd, offset)
       } catch {
@@ -121,6 +122,16 @@ public struct MemoryMapping: ~Copyable, Sendable {
   deinit {
     unmap(reservation.address, reservation.length)
   }
+
+  /// Asks for pages of 2 MiB, where the kernel is told to give them to those who ask
+  /// (/sys/kernel/mm/transparent_hugepage/enabled). Memory is then taken in such steps when it is touched.
+  public borrowing func adviseHugePages() {
+    // SAFETY: advice changes nothing of what the memory holds. A kernel without such pages refuses it.
+    unsafe madvise(UnsafeMutableRawPointer(bitPattern: address), mappedLength, MADV_HUGEPAGE)
+  }
+
+  /// The size of large pages on x86-64.
+  private static let hugePageSize = 2 << 20
 
   /// The size of ordinary pages.
   public static let basePageSize = sysconf(Int32(_SC_PAGESIZE))

@@ -33,6 +33,15 @@ private func isWritable(_ address: UInt) throws -> Bool {
   return unsafe read(zero.raw, UnsafeMutableRawPointer(bitPattern: address), 1) == 1
 }
 
+/// What the kernel says of the memory that begins at an address (VmFlags of proc_pid_smaps(5)).
+private func flags(ofMemoryAt address: UInt) throws -> [Substring] {
+  let bytes = try FileSystem.contents(of: "/proc/self/smaps", limit: 64 << 20)
+  let lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")
+  let start = String(address, radix: 16) + "-"
+  guard let first = lines.firstIndex(where: { $0.hasPrefix(start) }) else { return [] }
+  return lines[first...].first { $0.hasPrefix("VmFlags:") }?.split(separator: " ") ?? []
+}
+
 private func contained(_ file: borrowing FileDescriptor, _ length: Int) throws -> SharedMapping {
   try SharedMapping(containingFaultsIn: MemoryMapping(file, length: length))
 }
@@ -80,6 +89,22 @@ private func contained(_ file: borrowing FileDescriptor, _ length: Int) throws -
     #expect(try !isWritable(mapping.address + 8192))
     #expect(isMapped(mapping.address - 1))
     #expect(isMapped(mapping.address + 8192))
+  }
+
+  @Test func largeMemoryWithGuardPagesBeginsAtALargePage() throws {
+    let mapping = try MemoryMapping(anonymous: 5 << 20, guardPages: true)
+    #expect(mapping.address % (2 << 20) == 0)
+    #expect(try !isWritable(mapping.address - 1))
+    #expect(try isWritable(mapping.address + (5 << 20) - 1))
+    #expect(try !isWritable(mapping.address + (5 << 20)))
+  }
+
+  @Test func adviceOfLargePagesIsTaken() throws {
+    let mapping = try MemoryMapping(anonymous: 4 << 20, guardPages: true)
+    mapping.adviseHugePages()
+    poke(mapping.address, 1)
+    let isKnown = FileSystem.exists("/sys/kernel/mm/transparent_hugepage")
+    #expect(try flags(ofMemoryAt: mapping.address).contains("hg") == isKnown)
   }
 
   @Test func failedMappingLeavesNoReservation() throws {
