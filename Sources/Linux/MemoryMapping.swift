@@ -91,7 +91,9 @@ public struct MemoryMapping: ~Copyable, Sendable {
     _ flags: Int32, _ fd: Int32, _ offset: off_t
   ) throws(Errno) {
     // The largest length leaves room for rounding and what is kept free on both sides.
-    guard length > 0, length <= Int.max - 3 * max(pageSize, Self.hugePageSize) else { throw .invalidArgument }
+    guard length > 0, length <= Int.max - 3 * max(pageSize, Self.hugePageSize) else {
+      throw .invalidArgument
+    }
     let mappedLength = (length + pageSize - 1) / pageSize * pageSize
     let reservation: (address: UInt, length: Int)
     let address: UInt
