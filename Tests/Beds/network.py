@@ -3,10 +3,13 @@
 carried it.
 """
 
+import fcntl
 import hashlib
 import os
 import re
 import socket
+import struct
+import termios
 import threading
 import time
 
@@ -19,7 +22,10 @@ GUEST = "10.17.0.2"
 TAP = "bed0"
 _ETH_P_ALL = 3
 _PACKET_OUTGOING = 4
+_SO_RCVBUFFORCE = 33
 _CHUNK = 1 << 18
+_WINDOW = 1 << 18  # Of the host's end when the guest sends.
+_BACKED_UP = 4 << 20  # Bytes before which the host's end lets its window fill.
 
 # Feature bits of a net device (virtio 1.3, 5.1.3) that a transfer with offloads needs.
 OFFLOADS = {"CSUM": 0, "GUEST_CSUM": 1, "GUEST_TSO4": 7, "HOST_TSO4": 11, "MRG_RXBUF": 15}
@@ -62,6 +68,8 @@ class Listener:
   def __init__(self, data=None):
     self._data = data
     self._server = socket.create_server((HOST, 0))
+    if data is None:
+      self._server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _WINDOW)
     self._server.settimeout(patience(60))
     self.port = self._server.getsockname()[1]
     self.received = 0
@@ -78,10 +86,25 @@ class Listener:
           connection.sendall(self._data)
           return
         while chunk := connection.recv(_CHUNK):
+          if self.received < _BACKED_UP:
+            self._let_fill(connection)
           self.received += len(chunk)
           self.digest.update(chunk)
     except OSError as error:
       self.error = error
+
+  def _let_fill(self, connection):
+    """Returns when nothing more arrives. By then the guest has more to send than it may, and sends it
+    in long frames when it may again; a guest that writes little at a time, to a host that reads at
+    once, may send all of it in short ones.
+    """
+    there = -1
+    while there != (there := self._unread(connection)):
+      time.sleep(0.02)
+
+  @staticmethod
+  def _unread(connection):
+    return struct.unpack("i", fcntl.ioctl(connection, termios.FIONREAD, bytes(4)))[0]
 
   def finish(self, seconds=60):
     self._thread.join(patience(seconds))
@@ -96,6 +119,8 @@ class Watch:
 
   def __init__(self, interface=TAP):
     self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
+    # A thread that gets no processor for a while misses few frames.
+    self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 32 << 20)
     self._socket.bind((interface, 0))
     self._socket.settimeout(0.2)
     self._over = False
