@@ -184,6 +184,12 @@ struct RngDeviceTests {
     let address = bed.space.take(64)
     if received > 0 { try writer.writeAll(Array(repeating: 9, count: received)) }
     #expect(bed.offer([.writable(address, 8)], token: 5))
+    // What there is has been read, and more is waited for.
+    let reader = try FileDescriptor.open(path, [.readOnly, .nonBlocking])
+    let isRead = try eventually {
+      try Poll.wait(for: .readable, on: reader, timeout: .zero).isEmpty
+    }
+    #expect(isRead)
     #expect(try bed.awaitUsed(within: .milliseconds(50)) == nil)
     let start = ContinuousClock.now
     bed.stop()

@@ -56,7 +56,7 @@ package final class DiskView: Sendable {
 
   /// What stands for the state of a range: where it is the same before and after a read, no write of the
   /// guest went on meanwhile. Nil while one does.
-  package func look(at offset: UInt64, _ count: Int) -> UInt32? {
+  package func look(at offset: UInt64, _ count: Int) -> UInt64? {
     guard let watch else { return 0 }
     return watch.look(Int(clamping: offset), count)
   }

@@ -239,7 +239,9 @@ struct IOUring: ~Copyable, BlockRing, @unchecked Sendable {
       result = unsafe io_uring_submit_and_get_events(ring)
     }
     // Interrupted, out of memory for a moment, or completions to be taken first: the caller comes again,
-    // and what was not submitted is still there. EBADFD: the ring was not enabled.
+    // and what was not submitted is still there. EBADFD: the ring was not enabled. Any other answer says that
+    // this is no ring of this thread's. Then the kernel may still write to the guest's memory, and nobody
+    // will ever hear when it has ended: there is no state to go on from.
     guard result < 0 else { return }
     switch -result {
     case EINTR, EAGAIN, EBUSY, ETIME, ENOMEM, EBADFD: break

@@ -6,8 +6,8 @@
 // page cache without a lock between the two. A disk's sectors are written whole, so who shows the disk
 // has to notice. There is a counter for each block of 4 KiB, shared by blocks far apart:
 //
-//     low 12 bits    writes under way
-//     high 20 bits   writes begun
+//     low 32 bits    writes under way
+//     high 32 bits   writes begun
 //
 // A queue's worker counts a write before the kernel is asked, and takes it back when that has answered. A
 // reader looks, reads, and looks again: where no write was under way and none has begun, what it read is whole.
@@ -20,10 +20,10 @@ final class WriteWatch: Sendable {
   /// So many blocks, 256 MiB, have counters of their own.
   private static let counterCount = 1 << 16
   private static let blockShift = 12
-  private static let begun: UInt32 = 1 << 12
-  private static let underWay: UInt32 = begun - 1
+  private static let begun: UInt64 = 1 << 32
+  private static let underWay: UInt64 = begun - 1
 
-  private let counters: InlineArray<65536, Atomic<UInt32>> = InlineArray { _ in Atomic(0) }
+  private let counters: InlineArray<65536, Atomic<UInt64>> = InlineArray { _ in Atomic(0) }
 
   private static func blocks(_ offset: Int, _ count: Int) -> Range<Int> {
     guard count > 0 else { return 0..<0 }
@@ -49,14 +49,14 @@ final class WriteWatch: Sendable {
   }
 
   /// What a reader remembers: nil while a write is under way.
-  func look(_ offset: Int, _ count: Int) -> UInt32? {
-    var sum: UInt32 = 0
+  func look(_ offset: Int, _ count: Int) -> UInt64? {
+    var sum: UInt64 = 0
     for block in Self.blocks(offset, count) {
       let counter = counters[block & (Self.counterCount - 1)].load(
         ordering: .sequentiallyConsistent)
       guard counter & Self.underWay == 0 else { return nil }
       // Counters only grow, so a sum that stays is a sum of those that stay.
-      sum &+= counter >> 12
+      sum &+= counter >> 32
     }
     return sum
   }
