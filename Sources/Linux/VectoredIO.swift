@@ -10,7 +10,9 @@ extension FileDescriptor {
 
   /// Reads into the pieces in order (readv(2)).
   ///
-  /// - Parameter retryOnInterrupt: false for a call that waits, and that a nudge is to end.
+  /// - Parameters:
+  ///   - vectors: where to put the bytes.
+  ///   - retryOnInterrupt: false for a call that waits, and that a nudge is to end.
   /// - Returns: bytes read, 0 at the end.
   @unsafe
   public borrowing func readv(
