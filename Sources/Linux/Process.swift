@@ -29,6 +29,17 @@ public enum Process {
     _ = try systemCall(retryOnInterrupt: false) { clinux_set_descriptor_limit(count) }
   }
 
+  /// Opens /dev/null for each of the three standard streams that is closed: else the next file that is opened would
+  /// become that stream, and what is printed would be written to it. To be called before anything else is opened.
+  public static func openStandardStreams() throws(Errno) {
+    for stream in STDIN_FILENO...STDERR_FILENO where fcntl(stream, F_GETFD) < 0 {
+      // It gets the lowest number that is free.
+      let null = try FileDescriptor.open("/dev/null", .readWrite).release()
+      // Programs that this one starts are to have it, too.
+      _ = try systemCall(retryOnInterrupt: false) { fcntl(null, F_SETFD, 0) }
+    }
+  }
+
   /// Sets which permissions are withheld from files that it makes (umask(2)).
   ///
   /// - Returns: the setting before.

@@ -5,6 +5,7 @@
 
 import ArgumentParser
 import Glibc
+import Linux
 
 @main
 struct Lgdev: ParsableCommand {
@@ -37,6 +38,8 @@ struct Lgdev: ParsableCommand {
   static let version = "0.1.0"
 
   static func main() {
+    // Where that fails there is nobody to tell.
+    guard (try? Process.openStandardStreams()) != nil else { Glibc.exit(1) }
     Glibc.exit(run(CommandLine.arguments))
   }
 
