@@ -29,7 +29,8 @@ static const int deadly[] = {
 };
 enum { DEADLY = sizeof(deadly) / sizeof(deadly[0]), FAULTS = 6 };
 
-static struct sigaction previous[DEADLY];
+/* By number. */
+static struct sigaction previous[_NSIG];
 /* What a stop from the keyboard did before: a stopped process would leave the terminal raw. */
 static struct sigaction previous_stop;
 static struct termios settings;
@@ -62,17 +63,16 @@ static void handle(int number, siginfo_t *info, void *context)
 
 	(void)context;
 	clinux_terminal_restore();
-	for (int i = 0; i < DEADLY; i++)
-		if (deadly[i] == number) {
-			sigaction(number, &previous[i], NULL);
-			is_fault = i < FAULTS && info->si_code > 0;
-		}
+	sigaction(number, &previous[number], NULL);
+	for (int i = 0; i < FAULTS; i++)
+		if (deadly[i] == number)
+			is_fault = info->si_code > 0;
 	/* A fault comes again when the instruction is tried again; a signal that was sent does not. */
 	if (!is_fault)
 		raise(number);
 }
 
-static void install(void)
+static void take(int number, int is_fault)
 {
 	struct sigaction action;
 
@@ -80,12 +80,19 @@ static void install(void)
 	action.sa_sigaction = handle;
 	action.sa_flags = SA_SIGINFO | SA_ONSTACK;
 	sigemptyset(&action.sa_mask);
-	for (int i = 0; i < DEADLY; i++) {
-		sigaction(deadly[i], NULL, &previous[i]);
-		/* What somebody else ignores or handles is theirs, but for faults. */
-		if (i < FAULTS || previous[i].sa_handler == SIG_DFL)
-			sigaction(deadly[i], &action, NULL);
-	}
+	sigaction(number, NULL, &previous[number]);
+	/* What somebody else ignores or handles is theirs, but for faults. */
+	if (is_fault || previous[number].sa_handler == SIG_DFL)
+		sigaction(number, &action, NULL);
+}
+
+static void install(void)
+{
+	for (int i = 0; i < DEADLY; i++)
+		take(deadly[i], i < FAULTS);
+	/* Those for real-time use end a process as well. */
+	for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+		take(number, 0);
 	atexit(clinux_terminal_restore);
 }
 

@@ -44,7 +44,7 @@ import VirtioTesting
     try runAtTerminal { program, _ in program.send(signal) }
   }
 
-  @Test(arguments: [SIGUSR1, SIGUSR2, SIGALRM, SIGXCPU])
+  @Test(arguments: [SIGUSR1, SIGUSR2, SIGALRM, SIGXCPU, 34, 64])
   func `a signal that kills leaves the terminal as before`(signal: Int32) throws {
     try runAtTerminal(exitCode: 128 + signal, leaving: ["s"]) { program, _ in
       program.send(signal)
