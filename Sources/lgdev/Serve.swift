@@ -14,10 +14,10 @@ struct Serve: ParsableCommand {
       module: an i386 Linux kernel that was built for it. It ends with the guest:
       with code 0 when that has switched itself off, with 1 when it has died.
 
-      With vhost-user, the default, every device has a socket of its own, to which QEMU, User-mode Linux,
-      cloud-hypervisor or another vhost-user front-end connects. When it goes
-      away the device listens again. SIGTERM, SIGINT and SIGHUP finish what is
-      in flight, remove the sockets and end the program.
+      With vhost-user, the default, every device has a socket of its own, to which
+      QEMU, User-mode Linux, cloud-hypervisor or another vhost-user front-end
+      connects. When it goes away the device listens again. SIGTERM, SIGINT and
+      SIGHUP finish what is in flight, remove the sockets and end the program.
 
       DEVICES
         Each option can be given several times. Values are key=value pairs with
@@ -65,7 +65,7 @@ struct Serve: ParsableCommand {
             --append "root=/dev/vda" --block path=disk.img \\
             --net tap=tap0,address=10.0.0.1/24 --console stdio --rng
 
-        All four for another program's guest; /tmp/vm gets block0.sock, net0.sock, console0.sock, rng0.sock:
+        All four for another program's guest; /tmp/vm gets block0.sock and so on:
           lgdev serve --socket-dir /tmp/vm --block path=disk.img,serial=D1 \\
             --net tap=tap0,address=10.0.0.1/24 --console stdio --rng
 

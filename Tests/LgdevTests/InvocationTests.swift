@@ -1,10 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import ArgumentParser
 import Testing
 
 @testable import lgdev
 
 @Suite(.timeLimit(.minutes(20))) struct InvocationTests {
+  @Test func `help is written for 80 columns, so that no terminal breaks its lines`() {
+    let commands: [any ParsableCommand.Type] = [
+      Lgdev.self, Serve.self, ExportCommand.self, ConfigCommand.self, ConfigCheck.self, Top.self,
+      Stats.self, Doctor.self,
+    ]
+    for command in commands {
+      let lines = command.configuration.discussion.split(separator: "\n")
+      #expect(lines.filter { $0.count > 80 } == [], "\(command)")
+    }
+  }
+
   @Test func `a link named after a device type means serve`() {
     #expect(
       Invocation(["/usr/libexec/lgdev-net", "--fd", "3"]).arguments == ["serve", "--fd", "3"])

@@ -9,10 +9,10 @@ struct Stats: ParsableCommand {
     commandName: "stats",
     abstract: "Show once what the queues of running daemons have done.",
     discussion: """
-      The numbers count from the daemon's start. IN is what went into the guest's memory,
-      OUT what came out of it; P50 and P99 are service times, DEPTH is how many requests are
-      in flight and OLDEST how long the oldest of them has been. 'lgdev top' shows how
-      the numbers change.
+      The numbers count from the daemon's start. IN is what went into the guest's
+      memory, OUT what came out of it; P50 and P99 are service times, DEPTH is how
+      many requests are in flight and OLDEST how long the oldest of them has been.
+      'lgdev top' shows how the numbers change.
 
       The exit code is 1 where there is nothing to show.
       """)

@@ -16,13 +16,14 @@ struct Top: ParsableCommand {
     commandName: "top",
     abstract: "Watch the queues of running daemons.",
     discussion: """
-      For each queue: chains, bytes, kicks and calls a second, requests in flight (DEPTH),
-      the service time that half of the requests (P50) and all but one in a hundred (P99) did
-      not exceed since the last look, and how long the oldest request in flight has been. A
-      wide terminal shows more. 'lgdev stats' shows totals, and prints JSON.
+      For each queue: chains, bytes, kicks and calls a second, requests in flight
+      (DEPTH), the service time that half of the requests (P50) and all but one in a
+      hundred (P99) did not exceed since the last look, and how long the oldest
+      request in flight has been. A wide terminal shows more. 'lgdev stats' shows
+      totals, and prints JSON.
 
-      On a terminal q quits and s puts the busiest queues first. Elsewhere a table is printed
-      after each interval.
+      On a terminal q quits and s puts the busiest queues first. Elsewhere a table
+      is printed after each interval.
 
       EXAMPLES
         All daemons that you may look at:
