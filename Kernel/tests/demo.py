@@ -10,6 +10,7 @@ environment's LGDEV is the program, default .build/release/lgdev. The exit code 
 should be; what went on is in .build/kernel/run/demo.log.
 """
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -142,12 +143,25 @@ def _natively(monitor):
   return screen.close("natively")
 
 
+def _lock():
+  """Waits until this is the only demo in this folder: all use its files. - Returns: what holds them."""
+  os.makedirs(places.ROOM, exist_ok=True)
+  lock = open(f"{places.ROOM}/demo.lock", "w")
+  try:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    print("demo: another one runs in this folder; waiting for its end", flush=True)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+  return lock
+
+
 def main(arguments):
   if arguments not in ([], ["--monitor"]):
     print(__doc__, file=sys.stderr)
     return 2
   monitor = bool(arguments)
   try:
+    lock = _lock()  # Until this process ends.
     if not os.path.exists("/dev/lguest"):
       return _in_qemu(monitor)
     if os.geteuid() != 0:
