@@ -104,7 +104,8 @@ public struct DeviceError: Error, Sendable, CustomStringConvertible {
 
   /// Says what was tried and which error the system gave.
   public init(_ action: String, _ errno: Errno) {
-    self.init(action, errno.description)
+    let advice = errno == .tooManyOpenFiles ? "; raise the limit of open files (ulimit -n)" : ""
+    self.init(action, errno.description + advice)
   }
 
   /// One line.

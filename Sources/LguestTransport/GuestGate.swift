@@ -46,6 +46,20 @@ struct GuestGate {
     }
   }
 
+  /// Looks, by way of a guest that is never run, whether the module takes what this program says. What it refuses, it
+  /// refuses to that guest, and is not looked at.
+  ///
+  /// - Throws: an answer that the module's interface does not have, and a lack of memory.
+  func probe() throws(LguestError) {
+    let size = GuestSizes.probeMemory
+    let memory = try RunMemory(byteCount: size, name: nil)
+    do throws(LguestError) {
+      try initialize(base: memory.base, pageLimit: size / GuestSizes.page, entry: 0)
+    } catch {
+      guard case .refused = error else { throw error }
+    }
+  }
+
   /// Why the guest does not run at this moment.
   enum Exit: Equatable {
     /// It has notified an address that no eventfd is attached to.

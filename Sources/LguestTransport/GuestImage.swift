@@ -34,6 +34,11 @@ struct GuestImage {
   /// Where the guest starts.
   var entry: UInt32 { kernel.entry }
 
+  /// Looks whether the host has the memory, as far as it tells before that is used.
+  func reserve() throws(LguestError) {
+    _ = try RunMemory(byteCount: page.end, name: memoryName)
+  }
+
   /// The memory of a guest that is about to start.
   func load() throws(LguestError) -> RunMemory {
     let memory = try RunMemory(byteCount: page.end, name: memoryName)

@@ -6,6 +6,8 @@ enum GuestSizes {
   static let page: UInt64 = 4096
   /// The least memory that a guest can have: boot parameters, command line, tables and a tiny kernel.
   static let smallestMemory: UInt64 = 4 << 20
+  /// The memory of a guest that is never run: enough for its first page tables.
+  static let probeMemory: UInt64 = 16 * page
   /// Where memory ends at the latest: pages are counted in 20 bits, and devices lie behind the memory.
   static let addressLimit: UInt64 = 1 << 32
   /// Where the boot parameters are (Linux's `struct boot_params`).

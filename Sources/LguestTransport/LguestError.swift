@@ -53,7 +53,7 @@ extension LguestError: CustomStringConvertible {
     switch self {
     case .noModule:
       "there is no /dev/lguest: the lguest module is not loaded; build and load it with "
-        + "\(Self.building), or see it run inside QEMU with 'make demo'"
+        + "\(Self.building), or see it run inside QEMU with 'make demo', its console with 'make demo-lguest'"
     case .notOpened(let errno) where errno == .accessDenied || errno == .permission:
       "no right to open /dev/lguest; run as root: it takes CAP_SYS_ADMIN"
     case .notOpened(let errno): "cannot open /dev/lguest: \(errno)"
@@ -66,7 +66,8 @@ extension LguestError: CustomStringConvertible {
     case .refused(let errno):
       "the lguest module refuses the guest: \(errno); if it is of another version, take it out with "
         + "'rmmod lguest', and build and load this one's with \(Self.building)"
-    case .host(let action, let reason): "cannot \(action): \(reason)"
+    case .host(let action, let reason):
+      "cannot \(action): \(reason)\(Self.remedy(forHost: reason))"
     case .unreadable(let path, let errno):
       "cannot read \(path): \(errno); \(Self.remedy(forUnreadable: errno))"
     case .notAKernel(let path):
@@ -75,7 +76,8 @@ extension LguestError: CustomStringConvertible {
       "\(path) is a kernel for \(found); lguest runs 32-bit i386 kernels only"
     case .notForLguest(let path, let reason):
       "\(path) cannot run under lguest: \(reason); build it with CONFIG_LGUEST_GUEST=y"
-    case .damagedKernel(let path, let reason): "\(path) is damaged: \(reason)"
+    case .damagedKernel(let path, let reason):
+      "\(path) is damaged: \(reason); build or copy it again"
     case .tooLittleMemory(let memory, let needed):
       "\(Self.mebibytes(memory)) of memory is too little for this kernel; give --memory "
         + "\(Self.mebibytes(needed, up: true)) or more"
@@ -97,6 +99,14 @@ extension LguestError: CustomStringConvertible {
   }
 
   private static let building = "'make -C Kernel/module' and 'insmod Kernel/module/lguest.ko'"
+
+  private static func remedy(forHost errno: Errno) -> String {
+    switch errno {
+    case .noMemory: "; give the guest less --memory, or end other programs"
+    case .tooManyOpenFiles: "; raise the limit of open files (ulimit -n)"
+    default: ""
+    }
+  }
 
   private static func remedy(forUnreadable errno: Errno) -> String {
     switch errno {

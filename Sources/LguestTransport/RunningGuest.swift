@@ -43,14 +43,28 @@ public struct RunningGuest: ~Copyable, Sendable {
   /// - Throws: why such a guest cannot run here.
   public static func check(_ options: GuestOptions) throws(LguestError) {
     try check(options, devices: [])
-    _ = try DevicePort()
+    try checkHost()
+  }
+
+  /// Checks whether there is a module that speaks this program's interface.
+  ///
+  /// - Throws: why no guest can run here.
+  public static func checkHost() throws(LguestError) {
+    try check { () throws(LguestError) in try DevicePort() }
+  }
+
+  /// Checks what `openPort` opens.
+  package static func check(
+    _ openPort: () throws(LguestError) -> any GuestPort
+  ) throws(LguestError) {
+    try GuestGate(try openPort()).probe()
   }
 
   /// Checks the files and the memory of a guest, and whether it can have these devices.
   ///
   /// - Throws: why there can be no such guest on any host.
   public static func check(_ options: GuestOptions, devices: [any Device]) throws(LguestError) {
-    _ = try GuestImage(options, devices: devices.map { DeviceDescription($0) })
+    try GuestImage(options, devices: devices.map { DeviceDescription($0) }).reserve()
   }
 
   /// Starts a guest on a thread of its own.

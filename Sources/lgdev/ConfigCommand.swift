@@ -29,6 +29,7 @@ struct ConfigCheck: ParsableCommand {
   func run() throws {
     let plan = try FleetFile.plan(file)
     let names = plan.guests.map(\.name).joined(separator: ", ")
-    print("\(file): \(plan.guests.count) guest\(plan.guests.count == 1 ? "" : "s"): \(names)")
+    let count = "\(plan.guests.count) guest\(plan.guests.count == 1 ? "" : "s")"
+    try StandardOutput.writeAll(Array("\(file): \(count): \(names)\n".utf8))
   }
 }

@@ -17,7 +17,8 @@ struct Doctor: ParsableCommand {
 
   func run() throws {
     let findings = Finding.all
-    print(json ? Finding.json(findings) : findings.map(\.line).joined(separator: "\n"))
+    let text = json ? Finding.json(findings) : findings.map(\.line).joined(separator: "\n")
+    try StandardOutput.writeAll(Array((text + "\n").utf8))
     let problems = findings.count { $0.state == .problem }
     if problems > 0 { throw ExitCode(Int32(problems)) }
   }

@@ -5,6 +5,7 @@
 
 import Backends
 import FoundationEssentials
+import LguestTransport
 import Linux
 
 /// What `lgdev doctor` has found out about one thing.
@@ -74,10 +75,48 @@ extension Finding {
   }
 
   private static var module: Finding {
-    deviceFile(
-      "lguest", "/dev/lguest", missing: .problem, use: "guests run with --transport lguest",
-      load: "build and load the module: 'make -C Kernel/module', 'insmod Kernel/module/lguest.ko'; "
-        + "or see it inside QEMU: 'make demo'")
+    lguest(isLoaded: FileSystem.exists("/sys/module/lguest")) { () throws(LguestError) in
+      try RunningGuest.checkHost()
+    }
+  }
+
+  /// About the module and its device file. - Parameter check: whether a guest can run.
+  static func lguest(
+    isLoaded: Bool, _ check: () throws(LguestError) -> Void
+  ) -> Finding {
+    let name = "lguest"
+    do throws(LguestError) {
+      try check()
+      return Finding(
+        name: name, state: .good,
+        found: "the module is loaded, /dev/lguest opens: guests run with --transport lguest",
+        fix: nil)
+    } catch {
+      let (found, fix) =
+        switch error {
+        case .noModule where isLoaded:
+          (
+            "the module is loaded, and there is no /dev/lguest",
+            "make it: 'mknod -m 600 /dev/lguest c 10 $(cut -d: -f2 /sys/class/misc/lguest/dev)'"
+          )
+        case .noModule:
+          (
+            "the module is not loaded, so there is no /dev/lguest",
+            "build and load it: 'make -C Kernel/module', 'insmod Kernel/module/lguest.ko'; "
+              + "or see it inside QEMU: 'make demo'"
+          )
+        case .notOpened(.accessDenied), .notOpened(.permission):
+          ("no right to open /dev/lguest", "run as root: it takes CAP_SYS_ADMIN")
+        case .wrongInterface:
+          (
+            "/dev/lguest speaks another interface",
+            "take the module out with 'rmmod lguest', build and load this version's: "
+              + "'make -C Kernel/module', 'insmod Kernel/module/lguest.ko'"
+          )
+        default: ("\(error)", "see what the kernel says: 'dmesg'")
+        }
+      return Finding(name: name, state: .problem, found: found, fix: fix)
+    }
   }
 
   private static var tun: Finding {

@@ -38,7 +38,7 @@ enum Preflight {
         for entry in guest.devices { try checkInherited(entry.device, entry.name) }
         do throws(LguestError) {
           try RunningGuest.check(guest.guest, devices: [])
-          _ = try openPort(guest.name)
+          try RunningGuest.check { () throws(LguestError) in try openPort(guest.name) }
         } catch {
           throw HostError(error.description)
         }

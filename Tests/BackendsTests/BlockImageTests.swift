@@ -48,7 +48,7 @@ struct BlockImageTests {
         + "'mount -t proc proc /proc'")
     #expect(
       BlockImage.reopening(.tooManyOpenFiles, "serve image x").description
-        == "cannot serve image x: Too many open files")
+        == "cannot serve image x: Too many open files; raise the limit of open files (ulimit -n)")
   }
 
   @Test("shorter than a block is refused", arguments: [0, 1, 511])

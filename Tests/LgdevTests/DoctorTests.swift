@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Foundation
+import LguestTransport
 import Linux
 import Testing
 
@@ -23,6 +24,32 @@ import Testing
     #expect(missing.fix == "load the driver")
     #expect(
       missing.line == "note    x              /dev/no-such: \(Errno.notFound); load the driver")
+  }
+
+  @Test func `a module that is missing, forbidden or another has its own fix`() {
+    let good = Finding.lguest(isLoaded: true) { () throws(LguestError) in }
+    #expect(good.state == .good && good.fix == nil)
+    let troubles: [(Bool, LguestError, found: String, fix: String)] = [
+      (false, .noModule, "the module is not loaded", "insmod Kernel/module/lguest.ko"),
+      (true, .noModule, "there is no /dev/lguest", "mknod -m 600 /dev/lguest"),
+      (true, .notOpened(.accessDenied), "no right to open", "run as root"),
+      (true, .notOpened(.permission), "no right to open", "run as root"),
+      (true, .wrongInterface("32"), "another interface", "rmmod lguest"),
+      (true, .notOpened(.io), "cannot open /dev/lguest: \(Errno.io)", "dmesg"),
+    ]
+    for (isLoaded, error, found, fix) in troubles {
+      let finding = Finding.lguest(isLoaded: isLoaded) { () throws(LguestError) in throw error }
+      #expect(finding.state == .problem)
+      #expect(finding.found.contains(found), "\(finding)")
+      #expect(finding.fix?.contains(fix) == true, "\(finding)")
+    }
+  }
+
+  @Test func `an output that takes nothing is told`() throws {
+    let full = try FileDescriptor.open("/dev/full", .writeOnly)
+    let program = try Program(["doctor"], in: directory, screen: full.raw)
+    #expect(try program.exitCode(within: 60) != 0)
+    #expect(try program.errorLines == ["lgdev: cannot write to the output: \(Errno.noSpace)"])
   }
 
   @Test func `every finding that is not good says what to do`() {

@@ -89,6 +89,22 @@ private let powerDown: [FakeHost.Answer] = [Host.error(.notFound), Host.text("CR
     #expect(said.has("b: the guest has switched itself off"), "\(said.lines)")
   }
 
+  @Test func `a module of another interface is found before anything is made`() async throws {
+    let result = await #expect(
+      processExitsWith: .exitCode(9), observing: [\.standardErrorContent]
+    ) { [folder = folder as String] in
+      let bed = try FleetBed(
+        in: folder, [("a", [.console(try ConsoleArgument("pty:\(folder)/link"))])])
+      bed.hosts["a"]?.setInitializeResult(32)
+      bed.run()
+    }
+    let said = Said(result?.standardErrorContent)
+    #expect(said.lines.count == 1, "\(said.lines)")
+    #expect(
+      said.lines.first?.hasPrefix("a: the lguest module speaks another interface") == true,
+      "\(said.lines)")
+  }
+
   @Test(arguments: [SIGTERM, SIGINT])
   func `a signal ends all guests, and that is no failure`(signal: Int32) async throws {
     let result = await #expect(
@@ -154,7 +170,8 @@ private let powerDown: [FakeHost.Answer] = [Host.error(.notFound), Host.text("CR
       for guest in ["a", "b"] {
         for part in ["Linux ver", "sion 3\r\nand ", "more"] {
           bed.play(guest) { host in
-            guard let words = host.requests.first,
+            // The guest that runs, not the one by which the host was looked at before.
+            guard let words = host.requests.last(where: { $0[0] == 0 }),
               let memory = try? GuestView(base: words[1], pages: words[2])
             else { return .failure(.io) }
             memory.memory.write(Array(part.utf8) + [0], at: 0x2000)

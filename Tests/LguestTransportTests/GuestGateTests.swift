@@ -43,6 +43,26 @@ private let restart = Errno(rawValue: 85)
     }
   }
 
+  @Test func `a look at a module tells another interface, and nothing of what it refuses`() throws {
+    try RunningGuest.check { () throws(LguestError) in host }
+    #expect(host.requests.map(\.count) == [4] && host.requests.map { $0[0] } == [0])
+    for errno in [Errno.noMemory, .busy, .invalidArgument] {
+      host.reopen()
+      host.fail(0, errno)
+      try RunningGuest.check { () throws(LguestError) in host }
+    }
+    host.fail(0, nil)
+    for result in [0, 12, 16, 32] {
+      host.reopen()
+      host.setInitializeResult(result)
+      #expect {
+        try RunningGuest.check { () throws(LguestError) in host }
+      } throws: {
+        "\($0)".contains("speaks another interface")
+      }
+    }
+  }
+
   @Test(arguments: [
     Errno.busy, .badAddress, .noMemory, .invalidArgument, .permission, .notFound, .interrupted,
   ])
@@ -137,6 +157,7 @@ private let restart = Errno(rawValue: 85)
     #expect(throws: LguestError.noModule) { try DevicePort(path: "/no/such") }
     let text = LguestError.noModule.description
     #expect(text.contains("make -C Kernel/module") && text.contains("make demo'"))
+    #expect(text.contains("make demo-lguest"))
   }
 
   @Test func `a file that cannot be opened says why`() throws {
