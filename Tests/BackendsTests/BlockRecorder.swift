@@ -281,21 +281,6 @@ struct ScriptedRing: ~Copyable, BlockRing {
   mutating func next() -> RingCompletion? { ready.isEmpty ? nil : ready.removeFirst() }
 }
 
-/// A small generator of repeatable random numbers (splitmix64).
-struct SplitMix: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var word = state
-    word = (word ^ (word >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    word = (word ^ (word >> 27)) &* 0x94d0_49bb_1331_11eb
-    return word ^ (word >> 31)
-  }
-}
-
 /// A disk whose engine is a recorded one.
 final class RecordedDisk: Device {
   enum Engine: String, CaseIterable, Sendable {

@@ -2,6 +2,7 @@
 
 import Backends
 import Testing
+import VirtioTesting
 
 struct ServiceTimesTests {
   @Test func `buckets follow each other without a gap, none wider than an eighth of its start`() {

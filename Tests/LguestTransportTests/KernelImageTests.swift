@@ -3,12 +3,13 @@
 import LguestTesting
 import Linux
 import Testing
+import VirtioTesting
 
 @testable import LguestTransport
 
-private func image(_ bytes: [UInt8]) throws -> KernelImage { try KernelImage(file(bytes)) }
-
 @Suite(.timeLimit(.minutes(20))) struct KernelImageTests {
+  private func image(_ bytes: [UInt8]) throws -> KernelImage { try KernelImage(file(bytes)) }
+
   // MARK: ELF
 
   @Test func `an ELF kernel's segments go to their physical addresses`() throws {
@@ -20,7 +21,7 @@ private func image(_ bytes: [UInt8]) throws -> KernelImage { try KernelImage(fil
       .init(address: 0x120_0000, bytes: [9, 9]),
       .init(address: 0x130_0000, bytes: [], memoryCount: 0x1000),
     ]
-    let image = try image(elf.bytes)
+    let image = try self.image(elf.bytes)
     let offset = UInt64(52 + 4 * 32)
     #expect(
       image.pieces == [
@@ -94,7 +95,7 @@ private func image(_ bytes: [UInt8]) throws -> KernelImage { try KernelImage(fil
   func `a bzImage goes to 1 MiB without its real-mode part`(sectors: UInt8, offset: UInt64) throws {
     var kernel = BzImage()
     kernel.setupSectors = sectors
-    let image = try image(kernel.bytes)
+    let image = try self.image(kernel.bytes)
     #expect(image.pieces == [.init(offset: offset, byteCount: 5000, address: 0x10_0000)])
     #expect(image.entry == 0x10_0000)
     #expect(image.end == 0x140_0000)
@@ -129,6 +130,47 @@ private func image(_ bytes: [UInt8]) throws -> KernelImage { try KernelImage(fil
       }.contains("x86-64"))
     // Before version 2.12 the field meant something else.
     #expect(refusal { $0.moreLoadFlags = 1 } == "accepted")
+  }
+
+  // MARK: Both
+
+  @Test(arguments: 0..<16 as Range<UInt64>)
+  func `a damaged kernel is refused, or its plan lies within the file and the guest`(
+    seed: UInt64
+  ) throws {
+    var random = SplitMix(seed: seed)
+    var elf = ELF()
+    elf.segments.append(.init(address: 0x120_0000, bytes: [9, 9], memoryCount: 0x9000))
+    let originals = [elf.bytes, BzImage().bytes]
+    let edges: [UInt8] = [0, 1, 0x7f, 0x80, 0xff]
+    var accepted = 0
+    for round in 0..<200 {
+      var bytes = originals[round & 1]
+      // Headers of ELF are at the start, those of a bzImage at the end of its first sector.
+      let headers = round & 1 == 0 ? 4..<116 : 0x1f1..<0x264
+      for _ in 0..<Int.random(in: 1...4, using: &random) {
+        let place = Int.random(in: headers, using: &random)
+        bytes[place] =
+          Bool.random(using: &random)
+          ? edges.randomElement(using: &random) ?? 0 : .random(in: 0...255, using: &random)
+      }
+      if Int.random(in: 0..<8, using: &random) == 0 {
+        bytes.removeSubrange(Int.random(in: 0..<bytes.count, using: &random)...)
+      }
+      let image: KernelImage
+      do {
+        image = try self.image(bytes)
+      } catch is LguestError {
+        continue
+      }
+      accepted += 1
+      for piece in image.pieces {
+        #expect(piece.offset + piece.byteCount <= UInt64(bytes.count))
+        #expect(piece.address + piece.byteCount <= image.end)
+      }
+      #expect(UInt64(image.entry) < image.end)
+    }
+    #expect(accepted > 0)
   }
 
   @Test func `what is neither is no kernel`() throws {

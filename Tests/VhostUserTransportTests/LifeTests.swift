@@ -277,7 +277,7 @@ private struct LostDescriptors: Error {
 extension RawFrontEnd {
   /// Sends messages that mostly look right, and whose content seldom is.
   borrowing func sendNonsense(_ seed: UInt64, messages: Int = 50) throws {
-    var random = SeededRandom(seed)
+    var random = SplitMix(seed: seed)
     let event = try EventFD()
     let file = try Memfd.create(name: "nonsense", size: 65536)
     for _ in 0..<messages {

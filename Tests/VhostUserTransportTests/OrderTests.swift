@@ -34,7 +34,7 @@ private final class RingBox {
 /// A front-end with two rings that walks about.
 private final class Wanderer {
   private let frontEnd: FrontEnd
-  private var random: SeededRandom
+  private var random: SplitMix
   private var models = [RingModel(), RingModel()]
   private let boxes: [RingBox]
   private var hasMemory = false
@@ -45,7 +45,7 @@ private final class Wanderer {
 
   init(_ frontEnd: FrontEnd, _ features: Features, seed: UInt64) throws {
     self.frontEnd = frontEnd
-    random = SeededRandom(seed)
+    random = SplitMix(seed: seed)
     start = features.contains(.packedRing) ? 0x8000_8000 : 0
     extra = try SharedGuestMemory([0x4000_0000..<0x4000_1000])
     try frontEnd.negotiate(features)
