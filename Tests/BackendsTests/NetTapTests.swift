@@ -382,7 +382,7 @@ struct NetTapTests {
       #expect(device.isLinkUp)
       try NetworkInterface("lg0").setUp(false)
       let tap = try Tap(adopting: device.tap.duplicate())
-      let link = NetLink(change: ChangeSignal())
+      let link = NetLink(change: ChangeSignal()) {}
       let monitor = try LinkMonitor(name: "net0", tap: tap.descriptor.duplicate(), link: link)
       #expect(!link.isUp)
       try NetworkInterface("lg0").setUp()
@@ -394,7 +394,10 @@ struct NetTapTests {
   @Test("that is removed under the device takes the link down, and the queues live on")
   func removed() throws {
     try inNewNetwork {
-      let bed = try NetTapBed(options(), name: "lost0")
+      let log = LineCollector()
+      var options = options()
+      options.onTrouble = log.hook
+      let bed = try NetTapBed(options, name: "lost0")
       let counter = SharedCounter()
       bed.device.configurationChange.observe { counter.value.add(1, ordering: .relaxed) }
       try removeInterface("tap0")
@@ -404,6 +407,8 @@ struct NetTapTests {
       #expect(try isAsleep(threads: "lost0-rx"))
       bed.stop()
       #expect(bed.receive.inFlightCount == 0)
+      // Once, whoever has found it and however much the driver sends.
+      #expect(log.lines.count == 1 && log.lines[0].hasPrefix("lost0: the host's interface is gone"))
     }
   }
 }

@@ -58,7 +58,11 @@ public final class NetDevice: Device {
     trouble = TroubleReport(options.onTrouble)
     bufferPatience = options.bufferPatience
     tapPatience = options.tapPatience
-    let link = NetLink(change: configurationChange)
+    let loss = trouble.separate()
+    let link = NetLink(change: configurationChange) {
+      loss.report(
+        "\(name): the host's interface is gone; the link stays down until the device is made anew")
+    }
     let tap = try TapBackend.open(name: name, options: options)
     var features = Features.allRing.union([.netMergeBuffers, .netStatus])
     if address != nil { features.insert(.netMAC) }
@@ -141,8 +145,11 @@ public final class NetDevice: Device {
     do throws(Errno) {
       try tap.settle(format)
     } catch {
-      trouble.report("\(name): the tap does not take what the driver accepted: \(error)")
-      if TapBackend.isGone(error) { link.lose() }
+      if TapBackend.isGone(error) {
+        link.lose()
+      } else {
+        trouble.report("\(name): the tap does not take what the driver accepted: \(error)")
+      }
     }
   }
 }

@@ -13,7 +13,13 @@ final class NetLink: Sendable {
   /// Signalled when `isUp` may have changed.
   let change: ChangeSignal
 
-  init(change: ChangeSignal) { self.change = change }
+  private let onLoss: @Sendable () -> Void
+
+  /// - Parameter onLoss: told once, by whoever finds first that the host's end has vanished.
+  init(change: ChangeSignal, onLoss: @escaping @Sendable () -> Void) {
+    self.change = change
+    self.onLoss = onLoss
+  }
 
   /// What the driver is told.
   var isUp: Bool { isWanted && carrier.load(ordering: .relaxed) && !isGone }
@@ -38,7 +44,9 @@ final class NetLink: Sendable {
 
   /// The host's end has vanished: there will be no more frames.
   func lose() {
-    update { $0.gone.store(true, ordering: .relaxed) }
+    update { link in
+      if !link.gone.exchange(true, ordering: .relaxed) { link.onLoss() }
+    }
   }
 
   private func update(_ body: (NetLink) -> Void) {

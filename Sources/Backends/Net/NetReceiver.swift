@@ -158,8 +158,11 @@ struct NetReceiver: QueueBody, ~Copyable {
       _ = port.sleepInRequest(&queue, for: WakeSource(tap.raw, .readable))
       return
     }
-    trouble.report("\(name): cannot read from the host's interface: \(error)")
-    if TapBackend.isGone(error) { link.lose() }
+    if TapBackend.isGone(error) {
+      link.lose()
+    } else {
+      trouble.report("\(name): cannot read from the host's interface: \(error)")
+    }
     // A descriptor that failed says so to every poll: only the control thread is listened to, or
     // time, where the failure may pass.
     let timeout = link.isGone ? nil : Duration.seconds(1)

@@ -126,11 +126,12 @@ struct NetTransmitter: QueueBody, ~Copyable {
   /// The host does not take the frame.
   private func failed(_ error: Errno, _ port: inout QueuePort) {
     drop(&port)
-    // An interface that is merely down says EIO, and its link is down already.
-    if error != .again, error != .io {
+    if TapBackend.isGone(error) {
+      link.lose()
+    } else if error != .again, error != .io {
+      // An interface that is merely down says EIO, and its link is down already.
       trouble.report("\(name): the host's interface does not take a frame: \(error)")
     }
-    if TapBackend.isGone(error) { link.lose() }
   }
 
   private func drop(_ port: inout QueuePort) {
