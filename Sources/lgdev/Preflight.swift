@@ -33,6 +33,12 @@ enum Preflight {
 
   /// Checks a plan for guests; as early as the other one.
   static func check(_ plan: FleetPlan, _ openPort: GuestDaemon.Opener) throws(HostError) {
+    let (limit, count) = (Process.descriptorLimit, plan.descriptorCount)
+    guard limit >= count else {
+      throw HostError(
+        "this takes about \(count) open files, and the limit is \(limit); raise it (ulimit -n, or nofile in "
+          + "/etc/security/limits.conf)")
+    }
     for guest in plan.guests {
       try plan.naming(guest) { () throws(HostError) in
         for entry in guest.devices { try checkInherited(entry.device, entry.name) }

@@ -50,6 +50,24 @@ import Testing
     try expectRefusal(["--kernel", "plain"], "plain cannot run under lguest")
   }
 
+  @Test func `a limit of open files that the guest's devices pass`() throws {
+    let run = Foundation.Process()
+    run.executableURL = URL(fileURLWithPath: "/bin/sh")
+    run.arguments = [
+      "-c", "ulimit -n 40 && exec \"$0\" \"$@\"", Program.path, "serve", "--transport", "lguest",
+      "--kernel", "none", "--console", "pty", "--net", "tap=t0", "--rng",
+    ]
+    let errors = Pipe()
+    run.standardError = errors
+    try run.run()
+    let said = try errors.fileHandleForReading.readToEnd() ?? Data()
+    run.waitUntilExit()
+    #expect(run.terminationStatus == 1)
+    #expect(
+      String(decoding: said, as: UTF8.self).hasPrefix(
+        "lgdev: this takes about 55 open files, and the limit is 40; raise it (ulimit -n"))
+  }
+
   @Test func `memory, initrd and command line that do not fit`() throws {
     try write("vmlinux", elf(machine: 3, memory: 8 << 20))
     try expectRefusal(
