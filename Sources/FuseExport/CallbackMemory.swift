@@ -27,7 +27,12 @@ enum Callbacks {
     }
     unsafe calls.lookup = { request, parent, name in
       guard let request = unsafe request, let name = unsafe name else { return }
-      unsafe Callbacks.lookup(request, parent, String(cString: name))
+      // No name here is anything but UTF-8.
+      guard let name = unsafe String(validatingCString: name) else {
+        unsafe fuse_reply_err(request, ENOENT)
+        return
+      }
+      unsafe Callbacks.lookup(request, parent, name)
     }
     unsafe calls.getattr = { request, number, information in
       guard let request = unsafe request else { return }
@@ -79,9 +84,11 @@ enum Callbacks {
     }
     unsafe calls.fallocate = { request, _, mode, offset, count, information in
       guard let request = unsafe request, let information = unsafe information else { return }
+      let keepSize: Int32 = 1
       unsafe Callbacks.answer(request) { () throws(Errno) in
         try unsafe OpenFile.of(information).allocate(
-          try FileDescriptor.Allocation(mode: mode), at: position(offset), count: position(count))
+          try FileDescriptor.Allocation(mode: mode), at: position(offset), count: position(count),
+          keepingSize: mode & keepSize != 0)
       }
     }
     unsafe calls.lseek = { request, _, offset, whence, information in

@@ -47,7 +47,7 @@ public final class Export: Sendable {
     options.mountPoint = place.path
     session = try FuseSession(
       ExportTree(images, isFile: place.isFile, options), options,
-      source: images.map(\.view.path).joined(separator: " "))
+      source: MountWords.source(images.map(\.view.path)))
   }
 
   private static func open(

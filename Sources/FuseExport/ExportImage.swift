@@ -21,6 +21,8 @@ final class ExportImage: Sendable {
   let isGrowable: Bool
   let trouble: TroubleReport
   private let byteCount: Atomic<UInt64>
+  /// The size when the image was last looked after.
+  private let inspectedByteCount: Atomic<UInt64>
   private let content: Mutex<Content>
   private let allocated = Mutex<[ImageSpan: Allocated]>([:])
   private let syncFailures = Atomic<Int>(0)
@@ -61,6 +63,7 @@ final class ExportImage: Sendable {
     do throws(Errno) {
       let size = try view.readByteCount()
       byteCount = Atomic(size)
+      inspectedByteCount = Atomic(size)
       content = Mutex(try Self.look(at: view, size, MonotonicClock.nanoseconds))
     } catch {
       throw ExportError("cannot export image \(view.path): \(error)")
@@ -208,8 +211,9 @@ final class ExportImage: Sendable {
 
   /// Looks from time to time whether the image is still whole, and says once where it is not.
   func inspect() {
-    let before = lastByteCount
     let size = refreshSize()
+    // Not the last size that was seen: a request may have seen the new one already.
+    let before = inspectedByteCount.exchange(size, ordering: .relaxed)
     guard let status = try? view.file.status() else { return }
     if size < before, !isGrowable {
       trouble.report(

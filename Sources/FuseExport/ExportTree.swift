@@ -66,11 +66,12 @@ final class ExportTree: Sendable {
 
   // MARK: Names
 
-  /// The node of a name in a directory.
+  /// The node of a name in a directory. Names are compared as bytes, as the kernel does it: to a string's comparison
+  /// two spellings of one character are the same.
   func find(_ name: String, in directory: ExportNode) throws(Errno) -> ExportNode {
     switch directory {
     case .list:
-      if let index = images.firstIndex(where: { $0.name == name }) {
+      if let index = images.firstIndex(where: { $0.name.utf8.elementsEqual(name.utf8) }) {
         return .directory(image: index)
       }
     case .directory(let image):
@@ -86,7 +87,7 @@ final class ExportTree: Sendable {
       }
     case .links(let image, let kind):
       let layout = images[image].layout
-      if let link = layout.links(kind).first(where: { $0.name == name }) {
+      if let link = layout.links(kind).first(where: { $0.name.utf8.elementsEqual(name.utf8) }) {
         return .link(image: image, by: kind, target: layout.target(link))
       }
     default: throw .notDirectory

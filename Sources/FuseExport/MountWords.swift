@@ -4,6 +4,18 @@ import Backends
 
 /// The words behind `-o` for libfuse.
 enum MountWords {
+  /// How long the images' paths may be, in bytes. All words together have a page (mount(2)).
+  private static let sourceLimit = 1024
+
+  /// What `mount` and `df` show as the device: the images' paths, or as much of that as may be.
+  static func source(_ paths: [String]) -> String {
+    let all = paths.joined(separator: " ")
+    guard all.utf8.count > sourceLimit, let first = paths.first else { return all }
+    let others = paths.count > 1 ? " and \(paths.count - 1) more" : ""
+    guard first.utf8.count > sourceLimit else { return first + others }
+    return String(decoding: first.utf8.prefix(sourceLimit), as: UTF8.self) + "..." + others
+  }
+
   /// All of them, with commas between.
   ///
   /// - Parameter source: what `mount` and `df` show as the device.

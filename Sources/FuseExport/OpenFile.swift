@@ -82,8 +82,10 @@ final class OpenFile: Sendable {
   }
 
   /// Changes how a range is allocated; the size stays, but where a disk may grow.
+  ///
+  /// - Parameter keepingSize: whether a file that could grow would not.
   func allocate(
-    _ what: FileDescriptor.Allocation, at offset: UInt64, count: UInt64
+    _ what: FileDescriptor.Allocation, at offset: UInt64, count: UInt64, keepingSize: Bool
   ) throws(Errno) {
     let image = try writable()
     if what == .extend || what == .reserve, image.isGrowable, isWholeDisk {
@@ -92,10 +94,17 @@ final class OpenFile: Sendable {
       return
     }
     guard count > 0 else { throw .invalidArgument }
+    if what == .zero, !keepingSize, image.isGrowable, isWholeDisk {
+      try image.view.file.allocate(.zero, at: offset, count: count)
+      // There is space now; this is about the size alone.
+      try image.view.file.allocate(.extend, at: offset, count: count)
+      image.refreshSize()
+      return
+    }
     guard let piece = span.piece(at: offset, count) else { throw .noSpace }
     let isSpace = what == .extend || what == .reserve
-    // Space behind the end cannot be had; zeros there are not missed.
-    guard piece.count == count || !isSpace else { throw .noSpace }
+    // Space behind the end cannot be had; zeros there are not missed, but by who wants the file to have them.
+    guard piece.count == count || !isSpace && keepingSize else { throw .noSpace }
     try image.view.file.allocate(
       isSpace ? .reserve : what, at: piece.position, count: piece.count)
   }
@@ -146,7 +155,12 @@ final class OpenFile: Sendable {
     }
     guard let place = target.span.piece(at: targetOffset, piece.count) else { throw .noSpace }
     try targetImage.checkHolds(place)
-    return try image.view.file.copyRange(
-      from: piece.position, to: targetImage.view.file, at: place.position, count: place.count)
+    do throws(Errno) {
+      return try image.view.file.copyRange(
+        from: piece.position, to: targetImage.view.file, at: place.position, count: place.count)
+    } catch .invalidArgument where image.view.isBlockDevice || targetImage.view.isBlockDevice {
+      // Block devices cannot do it. The caller's kernel reads and writes then.
+      throw .notSupported
+    }
   }
 }

@@ -2,6 +2,7 @@
 
 import Backends
 import Linux
+import Synchronization
 import Testing
 
 @testable import FuseExport
@@ -100,6 +101,67 @@ import Testing
       // As the size is already.
       try tree.resize(disk, to: 1 << 20)
     }
+  }
+
+  /// An image of one file's bytes.
+  private func image(_ file: borrowing FileDescriptor, _ trouble: TroubleReport) throws
+    -> ExportImage
+  {
+    try ExportImage(
+      try DiskView(path: "/proc/self/fd/\(file.raw)", writable: true), name: "image",
+      isGrowable: false, trouble: trouble)
+  }
+
+  @Test("labels that a string's comparison takes for the same are two names")
+  func spellings() throws {
+    let file = try Memfd.create(name: "image", size: 1 << 20)
+    var table = [UInt8](repeating: 0, count: 512)
+    for (index, label) in ["\u{e9}", "e\u{301}"].enumerated() {
+      let sector = 64 * (index + 1)
+      table[446 + 16 * index + 4] = 0x82
+      table[446 + 16 * index + 8] = UInt8(sector)
+      table[446 + 16 * index + 12] = 64
+      var swap = [UInt8](repeating: 0, count: 4096)
+      swap[1024] = 1
+      swap.replaceSubrange(1052..<1052 + label.utf8.count, with: label.utf8)
+      swap.replaceSubrange(4086..<4096, with: "SWAPSPACE2".utf8)
+      _ = try file.write(swap, at: UInt64(sector * 512))
+    }
+    table[510] = 0x55
+    table[511] = 0xaa
+    _ = try file.write(table, at: 0)
+    let tree = ExportTree(
+      [try image(file, TroubleReport(nil))], isFile: false, ExportOptions(mountPoint: "/nowhere"))
+    let labels = ExportNode.links(image: 0, by: .label)
+    #expect(try tree.entries(of: labels).count == 2)
+    #expect(try tree.find("\u{e9}", in: labels) == .link(image: 0, by: .label, target: 1))
+    #expect(try tree.find("e\u{301}", in: labels) == .link(image: 0, by: .label, target: 2))
+  }
+
+  @Test("an image that has shrunk is named, also where a request has seen the new size first")
+  func shrinking() throws {
+    let lines = Mutex<[String]>([])
+    let file = try Memfd.create(name: "image", size: 1 << 20)
+    let image = try image(
+      file, TroubleReport { line in lines.withLock { $0.append(line) } })
+    image.inspect()
+    try file.truncate(to: 1 << 19)
+    #expect(image.refreshSize() == 1 << 19)
+    image.inspect()
+    image.inspect()
+    let shrunk = lines.withLock { $0.filter { $0.contains("the image has shrunk") } }
+    #expect(shrunk.count == 1)
+    #expect(shrunk.first?.contains("from 1048576 to 524288 bytes") == true)
+  }
+
+  @Test("what mount shows as the device is cut where there are too many images for it")
+  func sources() {
+    #expect(MountWords.source(["a.img", "b.img"]) == "a.img b.img")
+    let names = (0..<100).map { "/srv/guests/a disk of some length \($0).img" }
+    #expect(MountWords.source(names) == "\(names[0]) and 99 more")
+    let long = String(repeating: "x", count: 4000)
+    #expect(MountWords.source([long]).utf8.count < 1100)
+    #expect(MountWords.source([long, "b"]).hasSuffix("... and 1 more"))
   }
 
   @Test("holes and data of a partition are told from its own start to its own end")

@@ -65,6 +65,8 @@ final class BlockImage: Sendable {
       throw DeviceError(action, "there is no such file; \(advice)")
     } catch .isDirectory {
       throw DeviceError(action, "it is a directory")
+    } catch .noSuchDeviceOrAddress {
+      throw DeviceError(action, "it is a socket, or a device that is not there")
     } catch {
       switch error {
       case .readOnlyFileSystem, .accessDenied, .permission:
