@@ -40,6 +40,16 @@ public struct Signal: RawRepresentable, Sendable, Hashable {
     _ = Glibc.signal(rawValue, SIG_IGN)
   }
 
+  /// Whether the process ignores this signal: since nohup(1) has started it, or after `ignore()`.
+  public var isIgnored: Bool {
+    // SAFETY: the call fills a local; without a new action it changes nothing. What is compared is an address,
+    // of which 1 is SIG_IGN.
+    var action = sigaction()
+    guard unsafe sigaction(rawValue, nil, &action) == 0 else { return false }
+    let handler = unsafe action.__sigaction_handler.sa_handler
+    return unsafe unsafeBitCast(handler, to: Int.self) == 1
+  }
+
   /// Sends this signal to the calling thread.
   public func raise() {
     _ = Glibc.raise(rawValue)

@@ -52,7 +52,7 @@ struct ExportCommand: ParsableCommand {
   var paths: [String]
 
   @Option(
-    name: .short, parsing: .unconditionalSingleValue,
+    name: .customShort("o", allowingJoined: true), parsing: .unconditionalSingleValue,
     help: ArgumentHelp("Options for mounting; see above.", valueName: "options"))
   var options: [String] = []
 
@@ -88,6 +88,8 @@ struct ExportCommand: ParsableCommand {
 
   func run() throws {
     let plan = try ExportPlan(self)
+    // To mount(8) it means that nothing is to be mounted.
+    if asMountHelper, foreground { return }
     if let readyFd {
       // It was passed for this, and is nobody else's.
       let pipe = FileDescriptor(owning: readyFd)

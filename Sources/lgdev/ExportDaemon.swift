@@ -9,9 +9,6 @@ import Linux
 import Logging
 
 enum ExportDaemon {
-  /// How often images are looked after.
-  private static let interval = Duration.seconds(1)
-
   /// Shows the images of a plan until they are unmounted or a signal comes.
   ///
   /// - Parameter mounted: called once all is there.
@@ -20,9 +17,10 @@ enum ExportDaemon {
     let logger = Logger(label: "lgdev") { _ in
       StandardErrorLog(level: plan.isVerbose ? .info : .warning)
     }
+    // Until here signals end the program as they do by themselves, as storage may hang when an image is opened.
+    let export = try make(plan, logger)
     // Before any thread is started, so that no thread takes these signals.
     let signals = try SignalFD.taking(SignalWatch.signals)
-    let export = try make(plan, logger)
     let bell = try Bell()
     let lastResort = LastResort(consoles: [], removeSockets: { export.detach() })
     let watch = try SignalWatch(
@@ -37,9 +35,15 @@ enum ExportDaemon {
       _ = try? FileSystem.status(of: export.mountPoint)
       logger.info("\(export.mountPoint): mounted, \(export.agreement)")
     }
+    let inspector: ImageInspector
+    do throws(HostError) { inspector = try ImageInspector(export) } catch {
+      export.stop()
+      throw error
+    }
     awaitEnd(export, bell.descriptor)
     watch.expectEnd()
     export.stop()
+    inspector.finish()
   }
 
   private static func make(
@@ -60,9 +64,8 @@ enum ExportDaemon {
       var entries: InlineArray<2, PollEntry> = [
         PollEntry(fd: export.endDescriptor), PollEntry(fd: bell),
       ]
-      guard (try? Poll.wait(&entries, timeout: interval)) != nil else { return }
+      guard (try? Poll.wait(&entries, timeout: nil)) != nil else { return }
       if entries[0].isReady || entries[1].isReady { return }
-      export.inspect()
     }
   }
 }

@@ -17,6 +17,9 @@ struct ExportPlan {
       throw UsageError(
         "export needs an image and a mount point, such as 'lgdev export disk.img /mnt'")
     }
+    guard !command.paths.contains("") else {
+      throw UsageError("an image or mount point without a name: '' is no path")
+    }
     images = Array(command.paths.dropLast())
     isVerbose = command.verbose
     isWritable = command.writable
@@ -30,6 +33,13 @@ struct ExportPlan {
       for word in text.split(separator: ",") {
         try take(String(word), fromMount: command.asMountHelper)
       }
+    }
+    // mount(8) has its own words in front of those from /etc/fstab: `mount -r` is what is asked for now.
+    if command.asMountHelper,
+      command.options.contains(where: { $0.split(separator: ",").contains("ro") })
+    {
+      isWritable = false
+      options.isGrowable = false
     }
     guard !options.isGrowable || isWritable else {
       throw UsageError("--growable is about writing; give --writable as well")

@@ -87,6 +87,9 @@ final class SignalWatch: Sendable {
         while let signal = try? signals.next() {
           if signal == .windowChange {
             actions.resize()
+          } else if signal == .hangup, Signal.hangup.isIgnored {
+            // nohup(1): a signal that is ignored and blocked comes here all the same.
+            continue
           } else if let since = asked {
             let isImpatient = signal == .terminate || signal == .interrupt
             if isImpatient, MonotonicClock.nanoseconds - since > SignalWatch.echo {

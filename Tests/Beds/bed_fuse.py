@@ -254,12 +254,16 @@ class FuseBed(Bed):
     try:
       _fallocate(first, _PUNCH | _KEEP, _MIB, _MIB)
       model[one + _MIB : one + 2 * _MIB] = bytes(_MIB)
-      _fallocate(first, _ZERO, 3 * _MIB, 4096)
+      _fallocate(first, _ZERO | _KEEP, 3 * _MIB, 4096)
       model[one + 3 * _MIB : one + 3 * _MIB + 4096] = bytes(4096)
       # A range that leaves the partition ends there.
       _fallocate(first, _PUNCH | _KEEP, 7 * _MIB, 8 * _MIB)
       model[one + 7 * _MIB : one + 8 * _MIB] = bytes(_MIB)
-      _expect(errno.ENOSPC, "space behind the end", lambda: _fallocate(first, 0, 7 * _MIB, 8 * _MIB))
+      for mode in (0, _ZERO):
+        _expect(
+          errno.ENOSPC, f"space behind the end ({mode})",
+          lambda mode=mode: _fallocate(first, mode, 7 * _MIB, 8 * _MIB),
+        )  # fmt: skip
       count = os.copy_file_range(second, first, _MIB, 0, 4096 * 5)
       model[one + 4096 * 5 : one + 4096 * 5 + count] = model[two : two + count]
       _same(count > 0, True, "that something was copied")
@@ -288,8 +292,11 @@ class FuseBed(Bed):
       with open(disk, "r+b") as file:
         file.seek(13 * _MIB)
         file.write(b"behind the end")
-      _same(os.stat(image).st_size, 13 * _MIB + 14, "the image's size after a write")
-      _same(os.stat(disk).st_size, 13 * _MIB + 14, "the disk's size after a write")
+        file.flush()
+        _fallocate(file.fileno(), _ZERO, 13 * _MIB + 4, 4096)
+      _same(os.stat(image).st_size, 13 * _MIB + 4100, "the image's size after zeros")
+      _same(os.stat(disk).st_size, 13 * _MIB + 4100, "the disk's size after zeros")
+      _same(_bytes(disk, 13 * _MIB).rstrip(b"\0"), b"behi", "what was written")
       os.close(os.open(disk, os.O_WRONLY | os.O_TRUNC))
       _same((os.stat(disk).st_size, os.stat(image).st_size), (0, 0), "the sizes after O_TRUNC")
       os.truncate(disk, 8 * _MIB)
@@ -416,6 +423,98 @@ class FuseBed(Bed):
     finally:
       run(["losetup", "-d", device])
 
+  @test("a block device as the image: holes, zeros and copies", 120)
+  def block_device(self):
+    image = self._image("fuse-block", 32, "label: gpt\nstart=4096, size=16384\nstart=20480, size=16384\n")
+    with open(image, "r+b") as file:
+      file.seek(2 * _MIB)
+      file.write(os.urandom(16 * _MIB))
+    device = run(["losetup", "-f", "--show", image]).strip()
+    try:
+      mounted = self._mount("block", "--writable", device)
+      self._compare(image, mounted.folder)
+      one, two = (os.open(f"{mounted.folder}/part{number}", os.O_RDWR) for number in (1, 2))
+      try:
+        _fallocate(one, _PUNCH | _KEEP, 0, _MIB)
+        _fallocate(one, _ZERO | _KEEP, _MIB, _MIB)
+        _same(os.pread(one, 2 * _MIB, 0), bytes(2 * _MIB), "what was punched and zeroed")
+        # Block devices have no such call, so the kernel does it by reading and writing.
+        copied = os.copy_file_range(two, one, _MIB, 3 * _MIB, 4 * _MIB)
+        _same(copied > 0, True, "that something was copied")
+        _same(os.pread(one, copied, 4 * _MIB), os.pread(two, copied, 3 * _MIB), "what was copied")
+        os.fsync(one)
+      finally:
+        os.close(one)
+        os.close(two)
+      self._compare(image, mounted.folder)
+      self._unmount(mounted)
+    finally:
+      run(["losetup", "-d", device])
+
+  @test("storage that hangs: signals and unmounting end the export all the same, with a line", 240)
+  def hanging(self):
+    # The image lies on a file system whose process is stopped.
+    image = self.disk("fuse-hang", 4)
+    below = self._mount("below", "-o", "nopassthrough", image)
+    place = self.room.socket("above")
+    os.makedirs(place)
+    self._halt(below.process)
+    try:
+      starting = self.own(
+        Process("hang-start", [program(), "export", f"{below.folder}/disk", place], self.room.file("hang-start.log")),
+        transient=True,
+      )
+      starting.logs = [starting.log]
+      self._await_hang(starting)
+      starting.signal(signal.SIGTERM)
+      _same(starting.wait(20), -signal.SIGTERM, "the exit code of one that could not open its image")
+      self.release(starting)
+      below.process.signal(signal.SIGCONT)
+      for ending in ("SIGTERM", "fusermount3 -u"):
+        mounted = self._mount("hang", "-o", "nopassthrough", f"{below.folder}/disk")
+        self._halt(below.process)
+        # It looks after its image each second.
+        self._await_hang(mounted.process)
+        if ending == "SIGTERM":
+          mounted.process.signal(signal.SIGTERM)
+        else:
+          run(["fusermount3", "-u", mounted.folder])
+        mounted.process.wait_for("do not finish; ending without them", 20)
+        until(lambda m=mounted: not os.path.ismount(m.folder), 20, f"{ending}: it is still mounted")
+        # What the kernel has still to do with the image waits for the storage.
+        below.process.signal(signal.SIGCONT)
+        _same(mounted.process.wait(20), 1, f"the exit code after {ending}")
+        self.release(mounted)
+    finally:
+      below.process.signal(signal.SIGCONT)
+    self._unmount(below)
+
+  def _halt(self, process):
+    """Stops it, and waits until all its threads stand still: nothing is answered any more."""
+    process.signal(signal.SIGSTOP)
+    until(
+      lambda: all(
+        _bytes(f"/proc/{process.pid}/task/{task}/stat").rpartition(b")")[2].split()[0] == b"T"
+        for task in os.listdir(f"/proc/{process.pid}/task")
+      ),
+      20,
+      f"{process.name} does not stop",
+    )
+
+  def _await_hang(self, process):
+    """Waits until a thread waits for a file system in user space to answer."""
+
+    def hangs():
+      try:
+        tasks = os.listdir(f"/proc/{process.pid}/task")
+        return any(
+          _bytes(f"/proc/{process.pid}/task/{task}/wchan") == b"request_wait_answer" for task in tasks
+        )
+      except FileNotFoundError:
+        return False  # A thread that has ended.
+
+    until(hangs, 20, f"{process.name} does not hang", still=process.alive)
+
   @test("an image that shrinks or is removed is named; nothing hangs and nothing is written", 120)
   def shrinking(self):
     image = self.disk("fuse-shrink", 16)
@@ -440,6 +539,24 @@ class FuseBed(Bed):
       os.close(fd)
     _same(os.stat(image).st_size, 4 * _MIB, "the image's size")
     self._unmount(mounted)
+
+  @test("what nohup has started goes on when the terminal goes", 120)
+  def nohup(self):
+    image = self.disk("fuse-nohup", 4)
+    place = self.room.socket("nohup")
+    os.makedirs(place)
+    process = self.own(
+      Process("nohup", ["nohup", program(), "export", image, place], self.room.file("nohup.log")), transient=True
+    )
+    process.logs = [process.log]
+    until(lambda: os.path.ismount(place), 20, "the export is not mounted", still=process.alive)
+    process.signal(signal.SIGHUP)
+    os.truncate(image, _MIB)
+    process.wait_for("the image has shrunk", 20)
+    _same(len(_bytes(f"{place}/disk")), _MIB, "the disk's size")
+    process.signal(signal.SIGTERM)
+    _same(process.wait(20), 0, "the exit code")
+    self.release(process)
 
   @test("permissions: others see what --mode lets them, and nothing without allow_other", 120)
   def permissions(self):
@@ -499,6 +616,22 @@ class FuseBed(Bed):
       _same("fuse.lgdev" in run(["findmnt", "-n", place]), True, "the mount's type")
       _expect(errno.EROFS, "writing", lambda: open(f"{place}/disk", "r+b"))
       run(["umount", place])
+      helper = "/usr/local/sbin/mount.fuse.lgdev"
+      os.symlink(program(), helper)
+      run([helper, image, place, "-f", "-o", "rw,writable"])
+      _same(os.path.ismount(place), False, "that mount -f mounts nothing")
+      run(["mount", "-r", "-t", "fuse.lgdev", image, place, "-o", "writable,growable"])
+      _expect(errno.EROFS, "writing after mount -r", lambda: open(f"{place}/disk", "r+b"))
+      run(["umount", place])
+      table = self.room.file("fstab")
+      with open(table, "w", encoding="utf-8") as file:
+        file.write(f"{image} {place} fuse.lgdev writable,growable,nofail,x-systemd.automount 0 0\n")
+      # The second time it is mounted already.
+      for _ in range(2):
+        run(["mount", "-T", table, "-a"])
+      os.truncate(f"{place}/disk", 3 * _MIB)
+      run(["umount", place])
+      _same(os.stat(image).st_size, 3 * _MIB, "the image's size")
       out = run(["mount", "-t", "fuse.lgdev", f"{image}.not", place], check=False)
       _same("there is no such file" in out, True, "what a missing image gives")
       _same(os.path.ismount(place), False, "that nothing is mounted then")

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import ArgumentParser
+import FuseExport
 import Testing
 
 @testable import lgdev
@@ -32,6 +33,20 @@ import Testing
       Invocation(commandLine).arguments == [
         "export", "--as-mount-helper", "disk.img", "/mnt", "-o", "rw,noexec",
       ])
+  }
+
+  @Test func `words for -o stand by themselves or behind it, and mount -r means read-only`() throws
+  {
+    func plan(_ words: String...) throws -> ExportPlan {
+      try ExportPlan(try ExportCommand.parse(words + ["disk.img", "/mnt"]))
+    }
+    for plan in [try plan("-orw,allow_other"), try plan("-o", "rw,allow_other")] {
+      #expect(plan.isWritable && plan.options.allowsOthers)
+    }
+    #expect(try plan("--as-mount-helper", "-o", "rw,writable,growable").isWritable)
+    let readOnly = try plan("--as-mount-helper", "-o", "ro,writable,growable")
+    #expect(!readOnly.isWritable && !readOnly.options.isGrowable)
+    #expect(throws: UsageError.self) { try plan("") }
   }
 
   @Test(arguments: [
