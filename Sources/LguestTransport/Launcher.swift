@@ -16,6 +16,9 @@ struct Launcher {
   private static let wasMute =
     "; it never called lguest, as kernels do that were built without CONFIG_LGUEST_GUEST=y"
 
+  /// What a host says that could not pin a page of the guest's memory.
+  private static let noPage = "failed to get page "
+
   let options: GuestOptions
   let devices: [any Device]
   let logger: Logger
@@ -64,6 +67,9 @@ struct Launcher {
       case .interrupted: break
       case .restart: return nil
       case .died(Self.powerDown): return .poweredOff
+      case .died(let reason) where reason.hasPrefix(Self.noPage):
+        let remedy = LguestError.remedyForLackOfMemory
+        return .died("\(reason), which the host does not give; \(remedy)")
       case .died(let reason):
         return .died(gate.hasCalled() == false ? reason + Self.wasMute : reason)
       case .failed(let errno): return .failed(errno)

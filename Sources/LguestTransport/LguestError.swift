@@ -60,9 +60,9 @@ extension LguestError: CustomStringConvertible {
     case .wrongInterface(let found):
       "the lguest module speaks another interface (\(found)); take it out with 'rmmod lguest', build and "
         + "load this version's with \(Self.building), or see that run inside QEMU with 'make demo'"
-    case .refused(let errno) where errno == .noMemory:
-      "the lguest module refuses the guest: \(errno); give it less --memory, or raise "
-        + "the limit of locked memory (ulimit -l)"
+    // It could not get at pages of a guest's memory, all of which is there.
+    case .refused(let errno) where errno == .noMemory || errno == .badAddress:
+      "the lguest module refuses the guest: \(errno); \(Self.remedyForLackOfMemory)"
     case .refused(let errno):
       "the lguest module refuses the guest: \(errno); if it is of another version, take it out with "
         + "'rmmod lguest', and build and load this one's with \(Self.building)"
@@ -97,6 +97,9 @@ extension LguestError: CustomStringConvertible {
       "\(device): lguest cannot describe it: \(reason)"
     }
   }
+
+  static let remedyForLackOfMemory =
+    "give it less --memory, or raise the limit of locked memory (ulimit -l)"
 
   private static let building = "'make -C Kernel/module' and 'insmod Kernel/module/lguest.ko'"
 

@@ -93,6 +93,15 @@ private final class LauncherBed {
     }
   }
 
+  @Test func `a guest that the host has no memory for says what to do, dead or refused`() throws {
+    let starved = try end(Host.error(.notFound), Host.text("failed to get page 77"))
+    #expect(starved.description.hasPrefix("failed to get page 77, which the host does not give"))
+    #expect(starved.description.hasSuffix("raise the limit of locked memory (ulimit -l)"))
+    for errno in [Errno.noMemory, .badAddress] {
+      #expect(LguestError.refused(errno).description.hasSuffix("locked memory (ulimit -l)"))
+    }
+  }
+
   @Test func `a host that does not run the guest ends it`() throws {
     #expect(try end(Host.error(.permission)) == .failed(.permission))
     #expect(
