@@ -215,7 +215,8 @@ final class ExportImage: Sendable {
     // Not the last size that was seen: a request may have seen the new one already.
     let before = inspectedByteCount.exchange(size, ordering: .relaxed)
     guard let status = try? view.file.status() else { return }
-    if size < before, !isGrowable {
+    // Of a running guest's disk the disk itself tells it.
+    if size < before, !isGrowable, !view.isLive {
       trouble.report(
         "\(view.path): the image has shrunk from \(before) to \(size) bytes while it is exported;"
           + " what was behind cannot be read")

@@ -50,7 +50,12 @@ enum Daemon {
       watch.finish()
     }
     let disks = try DiskWatch(devices, logger)
-    if let disks { server.watch(disks.descriptor) { disks.look() } }
+    if let disks {
+      server.watch(disks.descriptor) {
+        disks.look()
+        export?.inspect()
+      }
+    }
     for (entry, made) in zip(plan.entries, devices) {
       do throws(DeviceError) {
         try server.add(made.device, at: entry.endpoint.location(access))

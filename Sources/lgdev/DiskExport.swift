@@ -38,6 +38,9 @@ final class DiskExport: Sendable {
     logger.info("\(mountPoint): shows \(disks.map(\.name).joined(separator: ", "))")
   }
 
+  /// Looks whether the disks' images are still there. To be called from time to time.
+  func inspect() { export.inspect() }
+
   /// Unmounts, when requests under way have finished.
   func stop() { export.stop() }
 

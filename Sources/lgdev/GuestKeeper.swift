@@ -112,7 +112,10 @@ struct GuestKeeper: Sendable {
       guard (try? Poll.wait(&entries)) != nil else { return false }
       if entries[0].isReady { return true }
       if entries[1].isReady { return false }
-      if entries[2].isReady { disks?.look() }
+      if entries[2].isReady {
+        disks?.look()
+        export?.inspect()
+      }
     }
   }
 

@@ -8,12 +8,13 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 
 from bed import Bed, test
 from export import Mounted, refusal
 from failure import Failure
-from lgdev import program
+from lgdev import Lgdev, program
 from process import Process, run, until
 
 _MIB = 1 << 20
@@ -540,6 +541,27 @@ class FuseBed(Bed):
     _same(os.stat(image).st_size, 4 * _MIB, "the image's size")
     self._unmount(mounted)
 
+  @test("disks that are served: an image that is removed is named, and a stopped daemon unmounts", 120)
+  def served(self):
+    image, other = self.disk("fuse-served", 4), self.disk("fuse-served2", 2)
+    place = self.room.socket("served")
+    os.makedirs(place)
+    options = ["--export", place, "--block", f"path={image}", "--block", f"path={other}"]
+    daemon = self.own(Lgdev(self.room, "fuse-lgdev", options, ["block0", "block1"]), transient=True)
+    _same(sorted(os.listdir(place)), ["block0", "block1"], "the directories")
+    run(["cmp", f"{place}/block1/disk", other])
+    os.truncate(image, _MIB)
+    daemon.process.wait_for("block0: its size is 1 MiB now", 20)
+    _same(os.stat(f"{place}/block0/disk").st_size, _MIB, "the disk's size")
+    os.unlink(image)
+    daemon.process.wait_for("the image was removed", 20)
+    with open(f"{place}/block0/disk", "rb") as file:
+      _same(len(file.read()), _MIB, "what is left")
+      daemon.check_stop()
+      _same(os.path.ismount(place), False, "that it is mounted after the daemon's end")
+      _expect(errno.ENOTCONN, "reading a file that is still open", lambda: os.pread(file.fileno(), 1, 0))
+    self.release(daemon)
+
   @test("what nohup has started goes on when the terminal goes", 120)
   def nohup(self):
     image = self.disk("fuse-nohup", 4)
@@ -684,10 +706,12 @@ class FuseBed(Bed):
     os.makedirs(f"{folder}/empty")
     open(f"{folder}/file", "wb").close()
     os.mkfifo(f"{folder}/fifo")
+    socket.socket(socket.AF_UNIX).bind(f"{folder}/socket")
     empty = f"{folder}/empty"
     cases = [
       (["/nothing/here.img", empty], "there is no such file"),
       ([folder, empty], "neither a regular file nor a block device"),
+      ([f"{folder}/socket", empty], "it is a socket"),
       (["/dev/null", empty], "neither a regular file nor a block device"),
       ([small, empty], "less than a block"),
       ([image, f"{folder}/missing"], "there is no such directory"),
