@@ -26,18 +26,18 @@ struct BlockImageTests {
         + "make one with 'truncate -s 1G \(missing)'")
     #expect(
       try refusal(BlockOptions(path: directory.path))
-        == "cannot serve image \(directory.path): it is a directory")
+        == "cannot serve image \(directory.path): it is a directory; name a file in it")
     var readOnly = BlockOptions(path: directory.path)
     readOnly.isReadOnly = true
-    #expect(try refusal(readOnly).hasSuffix("neither a regular file nor a block device"))
+    #expect(try refusal(readOnly).hasSuffix("neither a regular file nor a block device; name one"))
     #expect(
       try refusal(BlockOptions(path: "/dev/null"))
-        .hasSuffix("neither a regular file nor a block device"))
+        .hasSuffix("neither a regular file nor a block device; name one"))
     // Opening it must not wait for a writer.
     var pipe = BlockOptions(path: try directory.makeFIFO("pipe"))
-    #expect(try refusal(pipe).hasSuffix("neither a regular file nor a block device"))
+    #expect(try refusal(pipe).hasSuffix("neither a regular file nor a block device; name one"))
     pipe.isReadOnly = true
-    #expect(try refusal(pipe).hasSuffix("neither a regular file nor a block device"))
+    #expect(try refusal(pipe).hasSuffix("neither a regular file nor a block device; name one"))
   }
 
   @Test("is not blamed where there is no /proc")
@@ -55,7 +55,8 @@ struct BlockImageTests {
   func short(byteCount: Int) throws {
     let image = try TestImage(byteCount: byteCount)
     #expect(
-      try refusal(image.options).hasSuffix("it has \(byteCount) bytes, less than a block of 512"))
+      try refusal(image.options).hasSuffix(
+        "it has \(byteCount) bytes, less than a block of 512; make it longer, or name another"))
   }
 
   @Test("is refused with options that make no sense")

@@ -228,13 +228,15 @@ struct RngDeviceTests {
     }
     #expect(
       error?.description
-        == "cannot open the entropy source /nonexistent/noise: No such file or directory")
+        == "cannot open the entropy source /nonexistent/noise: No such file or directory; name another, "
+        + "or none for the kernel's own")
   }
 
   @Test("refuses a directory as its source, and a limit of nothing")
   func badOptions() {
     let error = #expect(throws: DeviceError.self) { try device(.file("/tmp")) }
-    #expect(error?.description == "cannot open the entropy source /tmp: Is a directory")
+    #expect(
+      error?.description.hasPrefix("cannot open the entropy source /tmp: Is a directory; ") == true)
     #expect(throws: DeviceError.self) { try device(limit: 0) }
   }
 }

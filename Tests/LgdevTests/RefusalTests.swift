@@ -57,6 +57,11 @@ import Testing
     (["--socket-dir", ".", "--rng", "--block", "path=none"], "block0: cannot serve image none: "),
     (["--socket-dir", ".", "--rng", "--block", "path=."], "image .: it is a directory"),
     (["--socket-dir", ".", "--rng", "--block", "path=small"], "it has 100 bytes, less than"),
+    (["--socket-dir", ".", "--console", "file:."], "it is a directory; name a file in it"),
+    (
+      ["--socket-dir", ".", "--console", "socket:" + String(repeating: "s", count: 108)],
+      "a socket's path has 107 bytes at most; choose a shorter one"
+    ),
     (["--socket-dir", ".", "--rng=source=none"], "rng0: cannot open the entropy source none"),
     (["--socket-dir", ".", "--rng", "--pidfile", "none/pid"], "--pidfile none/pid: there is no"),
     (["--socket-dir", ".", "--rng", "--socket-group", "no group"], "there is no such group"),

@@ -43,7 +43,7 @@ final class BlockImage: Sendable {
       throw DeviceError(action, error)
     }
     guard status.kind == .regular || status.kind == .blockDevice else {
-      throw DeviceError(action, "it is neither a regular file nor a block device")
+      throw DeviceError(action, "it is neither a regular file nor a block device; name one")
     }
     isBlockDevice = status.kind == .blockDevice
     physicalBlockSize = Self.physicalBlockSize(descriptor, status, atLeast: options.blockSize)
@@ -64,9 +64,9 @@ final class BlockImage: Sendable {
       let advice = isServed ? "make one with 'truncate -s 1G \(options.path)'" : "name another"
       throw DeviceError(action, "there is no such file; \(advice)")
     } catch .isDirectory {
-      throw DeviceError(action, "it is a directory")
+      throw DeviceError(action, "it is a directory; name a file in it")
     } catch .noSuchDeviceOrAddress {
-      throw DeviceError(action, "it is a socket, or a device that is not there")
+      throw DeviceError(action, "it is a socket, or a device that is not there; name another")
     } catch {
       switch error {
       case .readOnlyFileSystem, .accessDenied, .permission:
@@ -115,7 +115,9 @@ final class BlockImage: Sendable {
     }
     let block = UInt64(options.blockSize)
     guard size >= block else {
-      throw DeviceError(action, "it has \(size) bytes, less than a block of \(block)")
+      throw DeviceError(
+        action,
+        "it has \(size) bytes, less than a block of \(block); make it longer, or name another")
     }
     return size / block * block
   }

@@ -15,8 +15,13 @@ struct LogFileEnd: HostEnd, ~Copyable {
     self.name = name
     self.path = path
     self.trouble = trouble
-    file = try DeviceError.naming("open \(path) for \(name)") { () throws(Errno) in
-      try .open(path, [.writeOnly, .create, .append, .nonBlocking, .noControllingTerminal])
+    let action = "open \(path) for \(name)"
+    do throws(Errno) {
+      file = try .open(path, [.writeOnly, .create, .append, .nonBlocking, .noControllingTerminal])
+    } catch .isDirectory {
+      throw DeviceError(action, "it is a directory; name a file in it")
+    } catch {
+      throw DeviceError(action, error)
     }
   }
 

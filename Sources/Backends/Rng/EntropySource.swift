@@ -26,7 +26,8 @@ enum EntropySource: ~Copyable, Sendable {
         }
         self = .file(file)
       } catch {
-        throw DeviceError("open the entropy source \(path)", error)
+        throw DeviceError(
+          "open the entropy source \(path)", "\(error); name another, or none for the kernel's own")
       }
     }
   }
