@@ -71,8 +71,17 @@ final class FuseConnection: Sendable {
   /// The number of the file that the kernel goes to; nil where it asks here.
   private func backing(of file: OpenFile, _ image: ExportImage) -> Int32? {
     guard hasPassthrough.load(ordering: .relaxed), file.isWholeDisk, let index = file.node.image,
-      !image.view.isBlockDevice, !image.view.isLive, !image.view.isWritable || image.isGrowable
+      Self.suitsPassthrough(image)
     else { return nil }
+    return backing(ofDisk: index, image)
+  }
+
+  private static func suitsPassthrough(_ image: ExportImage) -> Bool {
+    !image.view.isBlockDevice && !image.view.isLive
+      && (!image.view.isWritable || image.isGrowable)
+  }
+
+  private func backing(ofDisk index: Int, _ image: ExportImage) -> Int32? {
     // All opens of a file must be alike, so the first one decides for good.
     let number = backings.withLock { backings in
       if let known = backings[index] { return known }
@@ -93,9 +102,21 @@ final class FuseConnection: Sendable {
   /// What was agreed on, in a few words.
   var summary: String {
     var words = ["libfuse \(Self.libraryVersion)"]
-    words.append(hasPassthrough.load(ordering: .relaxed) ? "passthrough" : "no passthrough")
+    words.append(passthroughSummary)
     words.append(Self.usesRing ? "io_uring" : "no io_uring (\(Self.ringTrouble))")
     return words.joined(separator: ", ")
+  }
+
+  private var passthroughSummary: String {
+    guard options.usesPassthrough else { return "no passthrough (turned off)" }
+    guard hasPassthrough.load(ordering: .relaxed) else { return "no passthrough" }
+    let suited = tree.images.enumerated().filter { Self.suitsPassthrough($0.element) }
+    guard !suited.isEmpty else { return "no passthrough (not for these images)" }
+    // Asked here, it is there for the first open.
+    let isThere = suited.contains { backing(ofDisk: $0.offset, $0.element) != nil }
+    guard !isThere else { return "passthrough" }
+    return Process.effectiveUser == 0
+      ? "no passthrough (the kernel refuses these images)" : "no passthrough (it is root's)"
   }
 
   /// Whether requests come over io_uring: where libfuse can do that (3.18) and the kernel is told to.

@@ -59,6 +59,14 @@ struct MountPoint {
       throw ExportError(
         "mount point \(path) is neither a directory nor a plain file; make one with mkdir")
     }
+    if Process.effectiveUser != 0 {
+      // fusermount3 asks for it, in two lines.
+      do throws(Errno) { try FileSystem.checkWritable(resolved) } catch {
+        throw ExportError(
+          "mount point \(path): \(error); only root mounts where it may not write: choose one of"
+            + " your own")
+      }
+    }
     self.path = resolved
     isFile = status.kind == .regular
   }

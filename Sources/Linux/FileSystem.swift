@@ -20,6 +20,14 @@ public enum FileSystem {
     unsafe access(path, F_OK) == 0
   }
 
+  /// Finds out whether this process's user may write to what a path names (access(2)).
+  ///
+  /// - Throws: why it may not.
+  public static func checkWritable(_ path: String) throws(Errno) {
+    // SAFETY: the path is a terminated string during the call.
+    _ = try systemCall(retryOnInterrupt: false) { unsafe access(path, W_OK) }
+  }
+
   /// Removes a name, which must not be a directory's (unlink(2)).
   public static func remove(_ path: String) throws(Errno) {
     // SAFETY: the path is a terminated string during the call.

@@ -302,7 +302,10 @@ class FuseBed(Bed):
       _same((os.stat(disk).st_size, os.stat(image).st_size), (0, 0), "the sizes after O_TRUNC")
       os.truncate(disk, 8 * _MIB)
       self._unmount(mounted)
-    mounted = self._mount("rigid", "--writable", image)
+    mounted = self._mount("rigid", "-v", "--writable", image)
+    # Writing past the end must be refused here.
+    mounted.process.wait_for("mounted, libfuse ", 20)
+    _same("no passthrough" in mounted.process.output(), True, "what -v says")
     # As a block device does it.
     os.close(os.open(f"{mounted.folder}/disk", os.O_WRONLY | os.O_TRUNC))
     _same(os.stat(image).st_size, 8 * _MIB, "the image's size after O_TRUNC")
@@ -622,6 +625,9 @@ class FuseBed(Bed):
     _same(done.stdout == _bytes(image), True, "that nobody reads the image")
     run([*nobody, "fusermount3", "-u", f"{home}/mnt"])
     _same(process.wait(10), 0, "the exit code after fusermount3 -u")
+    os.chown(f"{home}/mnt", 0, 0)
+    out = run([*nobody, f"{home}/lgdev", "export", image, f"{home}/mnt"], check=False).strip()
+    _same("may not write" in out and "\n" not in out, True, f"a mount point that is root's: {out}")
     self.release(process)
 
   @test("mount -t fuse.lgdev works, so a line in /etc/fstab does", 120)
