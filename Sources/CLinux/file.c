@@ -52,6 +52,8 @@ int clinux_blksszget(int fd, int *bytes) { return ioctl(fd, BLKSSZGET, bytes); }
 
 int clinux_blkpbszget(int fd, unsigned int *bytes) { return ioctl(fd, BLKPBSZGET, bytes); }
 
+int clinux_blkroget(int fd, int *is_read_only) { return ioctl(fd, BLKROGET, is_read_only); }
+
 int clinux_blkdiscard(int fd, uint64_t offset, uint64_t length)
 {
 	return ioctl(fd, BLKDISCARD, (uint64_t[]){offset, length});

@@ -117,6 +117,14 @@ extension FileDescriptor {
     return Int(size)
   }
 
+  /// Whether a block device refuses writes, though it can be opened for them (BLKROGET).
+  public borrowing func isReadOnlyBlockDevice() throws(Errno) -> Bool {
+    var isReadOnly: Int32 = 0
+    // SAFETY: the call writes an int to a local int.
+    _ = try systemCall(retryOnInterrupt: false) { unsafe clinux_blkroget(raw, &isReadOnly) }
+    return isReadOnly != 0
+  }
+
   /// Throws away the content of a range of a block device; what it reads as is the device's choice
   /// (BLKDISCARD).
   public borrowing func discardBlocks(at offset: UInt64, count: UInt64) throws(Errno) {

@@ -728,6 +728,12 @@ class FuseBed(Bed):
     for arguments, want in cases:
       out = run([program(), "export", *arguments], check=False).strip()
       _same(want in out and "\n" not in out, True, f"'{want}' in one line: {out}")
+    device = run(["losetup", "-r", "-f", "--show", image]).strip()
+    try:
+      _same("the device is read-only" in refusal(self.room, "--writable", device), True, "a device that is")
+      self._unmount(self._mount("device", device))
+    finally:
+      run(["losetup", "-d", device])
     mounted = self._mount("busy", image)
     out = run([program(), "export", image, mounted.folder], check=False)
     _same("is busy: fuse.lgdev" in out, True, f"a busy mount point: {out.strip()}")

@@ -46,6 +46,9 @@ final class BlockImage: Sendable {
       throw DeviceError(action, "it is neither a regular file nor a block device; name one")
     }
     isBlockDevice = status.kind == .blockDevice
+    if isBlockDevice, !options.isReadOnly, (try? descriptor.isReadOnlyBlockDevice()) == true {
+      throw DeviceError(action, "the device is read-only; use it read-only")
+    }
     physicalBlockSize = Self.physicalBlockSize(descriptor, status, atLeast: options.blockSize)
     alignment = try Self.directAlignment(descriptor, isBlockDevice: isBlockDevice, action)
     try ImageLock.take(descriptor, writable: !options.isReadOnly, action: action)

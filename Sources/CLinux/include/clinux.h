@@ -61,10 +61,11 @@ long clinux_preadv2_nowait(int fd, const void *vectors, int count, long offset);
 /* statx(2) with STATX_DIOALIGN: -1, or whether the kernel told; 0 for a file that has no direct I/O. */
 int clinux_statx_dioalign(int fd, uint32_t *memory, uint32_t *offset);
 
-/* Block devices: the ioctls BLKGETSIZE64, BLKSSZGET, BLKPBSZGET, BLKDISCARD, BLKZEROOUT. */
+/* Block devices: the ioctls BLKGETSIZE64, BLKSSZGET, BLKPBSZGET, BLKROGET, BLKDISCARD, BLKZEROOUT. */
 int clinux_blkgetsize64(int fd, uint64_t *bytes);
 int clinux_blksszget(int fd, int *bytes);
 int clinux_blkpbszget(int fd, unsigned int *bytes);
+int clinux_blkroget(int fd, int *is_read_only);
 int clinux_blkdiscard(int fd, uint64_t offset, uint64_t length);
 int clinux_blkzeroout(int fd, uint64_t offset, uint64_t length);
 
