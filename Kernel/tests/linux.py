@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A real Linux guest on the module, in QEMU: checks, or the figures of Kernel/README.md.
 
-usage: linux.py [--icount] [--kernel stable|backports] [--cpu MODEL] [--memory MB] IMAGE [WORD...]
+usage: linux.py [--lgdev] [--icount] [--kernel stable|backports] [--cpu MODEL] [--memory MB] IMAGE [WORD...]
 
 IMAGE is an i386 kernel, ELF or bzImage, that was built as an lguest guest (CONFIG_LGUEST_GUEST,
 CONFIG_VIRTIO_BLK, CONFIG_HW_RANDOM_VIRTIO, CONFIG_BLK_DEV_INITRD, all built in); there is none in
 this tree. Its init is linux/init.c; words are for that ("checks", "figures"; else checks) or for
 the kernel. With --icount the host has one CPU on which each instruction takes 8 ns, so that
-figures repeat. The last line is `N passed, N failed`; the log is left in .build/kernel/run.
+figures repeat. With --lgdev (the environment's LGDEV, default .build/release/lgdev) lgdev runs it, with all
+four devices; else the little launcher of these tests. The last line is `N passed, N failed`; the log
+is left in .build/kernel/run.
 """
 
 import argparse
@@ -21,12 +23,15 @@ from failure import Failure
 from initramfs import Archive
 from machine import Machine
 
+_LAUNCHER = """launcher --counters --block=/tmp/disk --net --rng \
+  --initrd=/linux.cpio {memory} /linux console=hvc0 {words}"""
+_LGDEV = """lgdev serve --transport lguest --kernel /linux --initrd /linux.cpio \
+  --memory {memory}M --console stdio --block path=/tmp/disk --net tap=tap0,address=10.0.0.1/24 --rng \
+  --append "console=hvc0 {words}" """
 _SCRIPT = """
-load
 truncate -s 4M /tmp/disk
 read -r before idle </proc/uptime
-check "the guest powers off" timeout {seconds} launcher --counters --block=/tmp/disk --net --rng \
-  --initrd=/linux.cpio {memory} /linux console=hvc0 {words}
+check "the guest powers off" timeout {seconds} {command}
 read -r after idle </proc/uptime
 echo "@@figure start-to-power-off $(awk "BEGIN {{ print $after - $before }}") s"
 tr -d '\\r' </tmp/check.out | sed -n 's/^figure /@@figure /p; s/^FAILED: .*/| &/p; s/^launcher: .*/| &/p'
@@ -40,6 +45,7 @@ check "what it wrote is on the disk" grep -q "written by Linux" /tmp/disk
 
 def main():
   parser = argparse.ArgumentParser(usage=__doc__)
+  parser.add_argument("--lgdev", action="store_true")
   parser.add_argument("--icount", action="store_true")
   parser.add_argument("--kernel", choices=kernels.NAMES, default="stable")
   parser.add_argument("--cpu", default="Skylake-Client-v4")
@@ -65,19 +71,23 @@ def main():
 def _run(options):
   kernel = kernels.kernel(options.kernel)
   initrd = f"{places.CACHE}/linux.cpio"
-  programs = build.programs()
   with open(initrd, "wb") as output:
     output.write(_guest_initrd(build.linux_init()))
   files = {
-    "lguest.ko": build.module(kernel), **programs, "linux": options.image, "linux.cpio": initrd,
+    "lguest.ko": build.module(kernel), **build.programs(), "linux": options.image, "linux.cpio": initrd,
   }
-  script = _SCRIPT.format(
-    seconds=options.seconds, memory=options.memory, words=" ".join(options.words)
-  )
+  command, prelude = _LAUNCHER, "load\n"
+  if options.lgdev:
+    command = _LGDEV
+    files |= {**kernel.modules(), **build.lgdev()}
+    with open(f"{places.HERE}/transport/lib.inc", encoding="utf-8") as library:
+      prelude = library.read()
+  command = command.format(memory=options.memory, words=" ".join(options.words))
+  script = prelude + _SCRIPT.format(seconds=options.seconds, command=command)
   if "checks" in options.words:
     script += _CHECKS
   machine = Machine(
-    "linux", kernel, script, files, cpu=options.cpu, memory=320 + options.memory,
+    "linux", kernel, script, files, cpu=options.cpu, memory=(640 if options.lgdev else 320) + options.memory,
     cpus=1 if options.icount else 2, icount=options.icount,
   )
   return machine.run(options.seconds + 30), machine.log
