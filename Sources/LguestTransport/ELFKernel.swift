@@ -3,6 +3,8 @@
 // ELFKernel: a vmlinux, as ELF for i386 (the System V ABI's Intel386 supplement). Its segments go to
 // their physical addresses; the entry is a physical address as well.
 
+import Linux
+
 enum ELFKernel {
   static let magic: [UInt8] = [0x7f, 0x45, 0x4c, 0x46]
   private static let headerSize = 52
@@ -77,19 +79,9 @@ enum ELFKernel {
         // Chunks overlap, so that no word is cut.
         let count = Int(min(UInt64(chunk + word.count - 1), piece.byteCount - position))
         let bytes = try file.header(at: piece.offset + position, count: count)
-        if contains(word, in: bytes.span) { return true }
+        if bytes.holds(word) { return true }
         position += UInt64(chunk)
       }
-    }
-    return false
-  }
-
-  private static func contains(_ word: [UInt8], in bytes: Span<UInt8>) -> Bool {
-    guard bytes.count >= word.count else { return false }
-    for start in 0...bytes.count - word.count where bytes[start] == word[0] {
-      var length = 1
-      while length < word.count, bytes[start + length] == word[length] { length += 1 }
-      if length == word.count { return true }
     }
     return false
   }

@@ -61,6 +61,9 @@ long clinux_preadv2_nowait(int fd, const void *vectors, int count, long offset);
 /* statx(2) with STATX_DIOALIGN: -1, or whether the kernel told; 0 for a file that has no direct I/O. */
 int clinux_statx_dioalign(int fd, uint32_t *memory, uint32_t *offset);
 
+/* memmem(3): whether the bytes have the others among them. */
+int clinux_holds(const void *bytes, size_t count, const void *word, size_t word_count);
+
 /* Block devices: the ioctls BLKGETSIZE64, BLKSSZGET, BLKPBSZGET, BLKROGET, BLKDISCARD, BLKZEROOUT. */
 int clinux_blkgetsize64(int fd, uint64_t *bytes);
 int clinux_blksszget(int fd, int *bytes);
