@@ -2,6 +2,8 @@
 //
 // Where a harness takes its decisions from: a seeded generator, or the bytes of a fuzzer's input.
 
+import VirtioTesting
+
 /// An endless or finite stream of decisions.
 public protocol ChoiceSource: ~Copyable {
   /// A number below `bound`, which is 1 to 65536.
@@ -19,21 +21,15 @@ extension ChoiceSource where Self: ~Copyable {
   mutating func oneIn(_ bound: Int) -> Bool { below(bound) == bound - 1 }
 }
 
-/// A seeded generator (SplitMix64), the same on every machine.
+/// A seeded generator, the same on every machine.
 public struct RandomChoices: ChoiceSource {
-  private var state: UInt64
+  private var numbers: SplitMix
 
   /// Starts a stream.
-  public init(seed: UInt64) { state = seed }
+  public init(seed: UInt64) { numbers = SplitMix(seed: seed) }
 
   /// A word of any value.
-  public mutating func word() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-    return mixed ^ (mixed >> 31)
-  }
+  public mutating func word() -> UInt64 { numbers.next() }
 
   /// A number below `bound`.
   public mutating func below(_ bound: Int) -> Int {
