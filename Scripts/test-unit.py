@@ -56,13 +56,15 @@ def run(command, seconds, note=lambda line: None):
 
 
 class Progress:
-  """Which tests have begun and not ended, from what swift test prints."""
+  """Which tests have begun and not ended, and what went wrong, from what swift test prints."""
 
   def __init__(self):
-    self.running, self.passed, self.failed = [], 0, []
+    self.running, self.passed, self.failed, self.issues = [], 0, [], []
 
   def note(self, line):
-    if begun := re.match(r"\S+ Test (?!case |run )(.+) started\.$", line):
+    if issue := re.search(r" recorded an issue(?: .*?)? at (.*)", line):
+      self.issues.append(issue[1])
+    elif begun := re.match(r"\S+ Test (?!case |run )(.+) started\.$", line):
       self.running.append(begun[1])
     elif ended := re.match(
         r"\S+ Test (?!case |run )(.+?)(?: with \d+ test cases?)? (passed|failed) after ", line):
@@ -75,10 +77,10 @@ class Progress:
 
 
 def run_swift_tests():
-  """How many passed, and the names of those that failed; a run that breaks off is a failure."""
+  """How many passed, the names of those that failed, and what they found; a run that breaks off is a failure."""
   code = run(["swift", "build", "--build-tests"], BUILD)
   if code != 0:
-    return 0, [f"swift build has not ended within {BUILD} s" if code is None else "swift build"]
+    return 0, [f"swift build has not ended within {BUILD} s" if code is None else "swift build"], []
   progress = Progress()
   with tempfile.TemporaryDirectory() as folder:
     code = run(
@@ -87,7 +89,7 @@ def run_swift_tests():
     if code is None:
       hung = [f"{name} has not ended within {TESTS} s" for name in progress.running]
       return progress.passed, progress.failed + (
-        hung or [f"swift test has not ended within {TESTS} s"])
+        hung or [f"swift test has not ended within {TESTS} s"]), progress.issues
     passed, failed = 0, []
     for report in pathlib.Path(folder).glob("*.xml"):
       for case in xml.parse(report).iter("testcase"):
@@ -99,7 +101,8 @@ def run_swift_tests():
     failed.append("swift test has reported no test")
   elif code != 0 and not failed:
     failed.append(f"swift test ended with {code}")
-  return passed, failed
+  # Told once more at the end, where it is looked for; what a thread of a test finds names no test.
+  return passed, failed, progress.issues
 
 
 def run_proofs():
@@ -121,11 +124,13 @@ def run_proofs():
 
 
 def main():
-  tests = run_swift_tests()
+  passed, failed, issues = run_swift_tests()
   proofs = run_proofs()
-  passed, failed = tests[0] + proofs[0], tests[1] + proofs[1]
+  passed, failed = passed + proofs[0], failed + proofs[1]
   for name in failed:
     print(f"FAIL  {name}")
+  for issue in issues:
+    print(f"      {issue}")
   print(f"{passed} passed, {len(failed)} failed")
   return 1 if failed else 0
 
