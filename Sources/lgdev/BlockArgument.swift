@@ -24,10 +24,7 @@ struct BlockArgument: Equatable {
   init(_ text: String) throws(DeviceStringError) {
     var reader = KeyValueReader(option: "--block")
     try reader.read(text)
-    guard let path = try reader.string("path") else {
-      throw reader.error(at: 1, "the image is missing; write path=disk.img")
-    }
-    self.path = path
+    let path = try reader.string("path")
     let limit = BlockOptions.serialByteCount
     serial = try reader.value("serial", "1 to \(limit) ASCII characters") { serial in
       let isPrintable = serial.utf8.allSatisfy { (0x20...0x7e).contains($0) }
@@ -43,5 +40,9 @@ struct BlockArgument: Equatable {
       } ?? 512
     id = try reader.deviceName()
     try reader.finish()
+    guard let path else {
+      throw reader.error(at: 1, "the image is missing; write path=disk.img")
+    }
+    self.path = path
   }
 }

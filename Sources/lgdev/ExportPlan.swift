@@ -13,17 +13,10 @@ struct ExportPlan {
   var isVerbose: Bool
 
   init(_ command: ExportCommand) throws(UsageError) {
-    guard command.paths.count >= 2, let mountPoint = command.paths.last else {
-      throw UsageError(
-        "export needs an image and a mount point, such as 'lgdev export disk.img /mnt'")
-    }
-    guard !command.paths.contains("") else {
-      throw UsageError("an image or mount point without a name: '' is no path")
-    }
     images = Array(command.paths.dropLast())
     isVerbose = command.verbose
     isWritable = command.writable
-    options = ExportOptions(mountPoint: mountPoint)
+    options = ExportOptions(mountPoint: command.paths.last ?? "")
     options.isGrowable = command.growable
     options.threadCount = command.threads
     if let text = command.uid { options.user = try Self.number(text, "--uid") }
@@ -40,6 +33,14 @@ struct ExportPlan {
     {
       isWritable = false
       options.isGrowable = false
+    }
+    // What was misspelled is told before what is missing.
+    guard command.paths.count >= 2 else {
+      throw UsageError(
+        "export needs an image and a mount point, such as 'lgdev export disk.img /mnt'")
+    }
+    guard !command.paths.contains("") else {
+      throw UsageError("an image or mount point without a name: '' is no path")
     }
     guard !options.isGrowable || isWritable else {
       throw UsageError("--growable is about writing; give --writable as well")

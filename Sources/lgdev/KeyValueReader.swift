@@ -152,6 +152,8 @@ struct KeyValueReader {
   }
 
   /// Refuses keys that nobody has asked for.
+  ///
+  /// A key that must be there is missed after this only: whoever has misspelled it is told so.
   func finish() throws(DeviceStringError) {
     guard let item = items.first else { return }
     throw error(at: item.keyColumn, unknownKey(item.key, knownKeys))

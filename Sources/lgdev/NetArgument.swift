@@ -22,13 +22,6 @@ struct NetArgument: Equatable {
     let name = try reader.interfaceName("tap")
     let descriptorColumn = reader.column(of: "fd")
     let descriptor = try reader.integer("fd", in: 3...1_000_000)
-    switch (name, descriptor) {
-    case (let name?, nil): tap = .create(name)
-    case (nil, let descriptor?): tap = .fd(Int32(descriptor))
-    case (nil, nil): throw reader.error(at: 1, "the tap is missing; write tap=tap0 or fd=N")
-    default:
-      throw reader.error(at: descriptorColumn, "'fd' and 'tap' exclude each other")
-    }
     mac = try reader.value("mac", "a unicast MAC address such as 52:54:00:12:34:56") {
       MACAddress($0)
     }
@@ -39,6 +32,13 @@ struct NetArgument: Equatable {
     }
     id = try reader.deviceName()
     try reader.finish()
+    switch (name, descriptor) {
+    case (let name?, nil): tap = .create(name)
+    case (nil, let descriptor?): tap = .fd(Int32(descriptor))
+    case (nil, nil): throw reader.error(at: 1, "the tap is missing; write tap=tap0 or fd=N")
+    default:
+      throw reader.error(at: descriptorColumn, "'fd' and 'tap' exclude each other")
+    }
   }
 }
 

@@ -50,6 +50,7 @@ private func complaint(_ make: () throws -> Void) -> String? {
     ("path=a,id=x/y", "column 11: 'x/y' is not a name"),
     ("path=a,id=..", "column 11: '..' is not a name"),
     ("path=a,format=qcow2", "column 8: unknown key 'format'"),
+    ("pth=x", "column 1: unknown key 'pth'; did you mean 'path'?"),
   ])
   func `a wrong disk is refused`(text: String, message: String) throws {
     let found = try #require(complaint { _ = try BlockArgument(text) })
@@ -69,6 +70,7 @@ private func complaint(_ make: () throws -> Void) -> String? {
 
   @Test(arguments: [
     ("", "column 1: the tap is missing; write tap=tap0 or fd=N"),
+    ("mtu=1500,tab=t", "column 10: unknown key 'tab'; did you mean 'tap'?"),
     ("tap=tap0,fd=3", "column 13: 'fd' and 'tap' exclude each other"),
     ("fd=0", "column 4: '0' is not a number from 3"),
     ("tap=a-name-too-long-for-linux", "column 5: 'a-name-too-long-for-linux' is not an interface"),

@@ -27,6 +27,12 @@ import Testing
     (["serve", "--bloc", "path=x"], "Unknown option '--bloc'. Did you mean '--block'?"),
     (["serve", "--rng", "--socket-dir"], "Missing value for '--socket-dir <dir>'"),
     (["serve", "--socket-dir", ".", "--block", "path=x,seral=y"], "column 8: unknown key 'seral'"),
+    (
+      ["serve", "--socket-dir", ".", "--block", "pth=x"],
+      "column 1: unknown key 'pth'; did you mean"
+    ),
+    (["export", "x", "-o", "alow_other"], "-o alow_other: there is no such option"),
+    (["export", "x"], "export needs an image and a mount point, such as 'lgdev export"),
     (["serve", "--socket-dir", ".", "--rng", "--transport", "loop"], "there are vhost-user and"),
     (["serve", "--socket-dir", ".", "extra", "--rng"], "Unexpected argument 'extra'"),
     (["sing"], "unknown command 'sing'; there is serve, export, config, top, stats, doctor"),
