@@ -30,12 +30,17 @@ struct BootParameters: Equatable {
   private static let lguestHardware: UInt32 = 1
   private static let usableMemory: UInt32 = 1
 
-  init(_ plan: MemoryPlan, commandLine: String) throws(LguestError) {
-    let text = Array(commandLine.utf8)
+  /// A command line with its final zero.
+  static func bytes(ofCommandLine line: String) throws(LguestError) -> [UInt8] {
+    let text = Array(line.utf8)
     guard text.count < GuestSizes.commandLineLimit else {
       throw .commandLineTooLong(byteCount: text.count)
     }
-    self.commandLine = text + [0]
+    return text + [0]
+  }
+
+  init(_ plan: MemoryPlan, commandLine: String) throws(LguestError) {
+    self.commandLine = try Self.bytes(ofCommandLine: commandLine)
     var page = [UInt8](repeating: 0, count: Int(GuestSizes.page))
     page[Field.e820Count] = 1
     page.put(UInt64(0), at: Field.e820)

@@ -27,6 +27,16 @@ extension DeviceDescription {
     .blockTopology,
   ])
 
+  private static func shown(_ queueSizes: [UInt16]) -> [UInt16] {
+    queueSizes.map { min($0, queueLimit) }
+  }
+
+  /// The least that a device takes in the page, and all behind it: for one that is not made yet.
+  init(outlineOf name: String, queueSizes: [UInt16]) {
+    self.init(
+      name: name, type: .max, queues: Self.shown(queueSizes), features: [], configuration: [])
+  }
+
   init(_ device: any Device) {
     let configuration = device.configuration()
     let shown: Features
@@ -41,7 +51,7 @@ extension DeviceDescription {
     let features = device.offeredFeatures.intersection(shown)
     self.init(
       name: device.name, type: UInt8(truncatingIfNeeded: device.id.rawValue),
-      queues: device.queueSizes.map { min($0, Self.queueLimit) }, features: features,
+      queues: Self.shown(device.queueSizes), features: features,
       configuration: device.id == .console && features.isEmpty ? [] : configuration)
   }
 }

@@ -9,27 +9,35 @@ struct GuestPlan {
   var guest: GuestOptions
   var devices: [NamedDevice]
   /// Where the disks are shown as files.
-  private(set) var export: String?
+  let export: String?
 
-  /// - Parameter devices: in any order; they are named here.
+  /// What something can be wrong with.
+  enum Setting { case memory, append, devices, export }
+
+  /// - Parameters:
+  ///   - devices: in any order; they are named here.
+  ///   - complain: told of all that is wrong; the plan is of no use then.
   init(
-    name: String, guest: GuestOptions, devices: [DeviceArgument]
-  ) throws(UsageError) {
+    name: String, guest: GuestOptions, devices: [DeviceArgument], export: String? = nil,
+    _ complain: (Setting, String) -> Void
+  ) {
     self.name = name
     self.guest = guest
-    self.devices = try NamedDevice.named(devices)
+    self.export = export
+    self.devices = NamedDevice.named(devices) { complain(.devices, $0) }
     for entry in self.devices {
       if case .block(let disk) = entry.device, disk.queues > 1 {
-        throw UsageError(
-          "\(entry.name): queues=\(disk.queues): an lguest guest knows one queue only")
+        complain(
+          .devices, "\(entry.name): queues=\(disk.queues): an lguest guest knows one queue only")
       }
     }
-  }
-
-  /// Has the disks shown as files.
-  mutating func show(at mountPoint: String?) throws(UsageError) {
-    try DiskExport.check(mountPoint, devices)
-    export = mountPoint
+    do throws(UsageError) { try DiskExport.check(export, self.devices) } catch {
+      complain(.export, error.description)
+    }
+    let queues = self.devices.map { ($0.name, $0.device.queueSizes(isLegacy: true)) }
+    for trouble in guest.troubles(devices: queues) {
+      complain(Setting(trouble), trouble.description)
+    }
   }
 
   /// What a `lgdev serve --transport lguest` command line asks for.
@@ -47,8 +55,23 @@ struct GuestPlan {
     guest.memoryName = memory.name
     guest.initrd = options.initrd
     guest.commandLine = options.append ?? ""
-    try self.init(name: "guest", guest: guest, devices: NamedDevice.devices(of: options))
-    try NamedDevice.checkShares(devices)
-    try show(at: options.export)
+    let devices = try NamedDevice.devices(of: options)
+    self = try UsageError.throwingFirst { complain in
+      GuestPlan(name: "guest", guest: guest, devices: devices, export: options.export) {
+        complain($1)
+      }
+    }
+    try NamedDevice.checkShares(self.devices)
+  }
+}
+
+extension GuestPlan.Setting {
+  /// What an error is about.
+  fileprivate init(_ error: LguestError) {
+    switch error {
+    case .commandLineTooLong: self = .append
+    case .tooLittleMemory, .tooMuchMemory: self = .memory
+    default: self = .devices
+    }
   }
 }

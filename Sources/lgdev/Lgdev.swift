@@ -116,6 +116,16 @@ struct UsageError: Error, Equatable, CustomStringConvertible {
   let description: String
 
   init(_ description: String) { self.description = description }
+
+  /// Throws the first of what a body complains of.
+  static func throwingFirst<Result>(
+    _ body: (_ complain: (String) -> Void) -> Result
+  ) throws(UsageError) -> Result {
+    var first: String?
+    let result = body { first = first ?? $0 }
+    if let first { throw UsageError(first) }
+    return result
+  }
 }
 
 /// The guest has died: why, in its own words or the host's.

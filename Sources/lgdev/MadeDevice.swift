@@ -65,16 +65,7 @@ struct MadeDevice {
     block argument: BlockArgument, name: String, isLegacy: Bool, logger: Logger,
     report: @escaping @Sendable (String) -> Void
   ) throws(DeviceError) {
-    var options = BlockOptions(path: argument.path)
-    options.serial = argument.serial ?? ""
-    options.isReadOnly = argument.isReadOnly
-    // An lguest guest has one processor and few requests in flight: a call that is made at once costs it
-    // less than a turn through io_uring.
-    options.engine = isLegacy && argument.engine == .auto ? .threads : argument.engine
-    options.cache = argument.cache
-    options.queueCount = argument.queues
-    options.blockSize = argument.blockSize
-    options.isLegacy = isLegacy
+    var options = argument.options(isLegacy: isLegacy)
     options.onTrouble = report
     let disk = try BlockDevice(name: name, options: options)
     if let note = disk.engineNote { logger.notice("\(name): \(note)") }
@@ -138,6 +129,34 @@ struct MadeDevice {
     self.init(
       device: try RngDevice(name: name, options: options),
       summary: [argument.source ?? "getrandom"])
+  }
+}
+
+extension BlockArgument {
+  fileprivate func options(isLegacy: Bool) -> BlockOptions {
+    var options = BlockOptions(path: path)
+    options.serial = serial ?? ""
+    options.isReadOnly = isReadOnly
+    // An lguest guest has one processor and few requests in flight: a call that is made at once costs it
+    // less than a turn through io_uring.
+    options.engine = isLegacy && engine == .auto ? .threads : engine
+    options.cache = cache
+    options.queueCount = queues
+    options.blockSize = blockSize
+    options.isLegacy = isLegacy
+    return options
+  }
+}
+
+extension DeviceArgument {
+  /// The sizes of the queues that its device will have.
+  func queueSizes(isLegacy: Bool) -> [UInt16] {
+    switch self {
+    case .block(let argument): BlockDevice.queueSizes(argument.options(isLegacy: isLegacy))
+    case .net: NetDevice.queueSizes
+    case .console: ConsoleDevice.queueSizes
+    case .rng: RngDevice.queueSizes
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Backends
+import Linux
 
 /// One device of the command line and its name, such as `block0`.
 struct NamedDevice: Equatable {
@@ -10,7 +11,10 @@ struct NamedDevice: Equatable {
   /// The devices that a command line asks for, in its order: disks, network cards, consoles, sources of
   /// randomness.
   static func list(_ options: Serve) throws(UsageError) -> [NamedDevice] {
-    let named = try named(devices(of: options))
+    let devices = try devices(of: options)
+    let named = try UsageError.throwingFirst { complain in
+      Self.named(devices, complain)
+    }
     try checkShares(named)
     return named
   }
@@ -58,26 +62,41 @@ struct NamedDevice: Equatable {
   }
 
   /// Names the devices: block0, block1, net0 …, in the order of the command line, or as the user says.
+  ///
+  /// - Parameter complain: told of all that is wrong with any of them.
   static func named(
-    _ devices: [DeviceArgument]
-  ) throws(UsageError) -> [NamedDevice] {
+    _ devices: [DeviceArgument], _ complain: (String) -> Void
+  ) -> [NamedDevice] {
     var counts: [DeviceType: Int] = [:]
     var names: Set<String> = []
     var named: [NamedDevice] = []
     for device in devices {
       let name = device.id ?? "\(device.type.rawValue)\(counts[device.type, default: 0])"
       counts[device.type, default: 0] += 1
-      guard names.insert(name).inserted else {
-        throw UsageError("two devices are called '\(name)'; give one of them another id=")
+      if !names.insert(name).inserted {
+        complain("two devices are called '\(name)'; give one of them another id=")
+      }
+      if case .console(let console) = device, case .socket(let path) = console.end,
+        let trouble = socketPathTrouble(path)
+      {
+        complain("\(name): \(trouble)")
       }
       named.append(NamedDevice(name: name, device: device))
     }
     let terminals = devices.filter {
       if case .console(let console) = $0 { console.end == .stdio() } else { false }
     }
-    guard terminals.count <= 1 else {
-      throw UsageError("--console stdio is given twice, and there is one terminal; use pty")
+    if terminals.count > 1 {
+      complain("--console stdio is given twice, and there is one terminal; use pty")
     }
     return named
   }
+}
+
+/// What is wrong with a socket's path; nil where nothing is. It must fit into an address with its final zero: unix(7),
+/// sun_path.
+func socketPathTrouble(_ path: String) -> String? {
+  let (count, limit) = (path.utf8.count, UnixSocket.maximumPathLength)
+  guard count == 0 || count > limit else { return nil }
+  return "the socket's path '\(path)' has \(count) bytes; Linux wants 1 to \(limit)"
 }

@@ -90,10 +90,6 @@ enum Preflight {
     let state: UnixSocket.PathState
     do throws(Errno) {
       state = try UnixSocket.state(of: path)
-    } catch .nameTooLong {
-      throw HostError(
-        "\(name): \(path): a socket's path has \(UnixSocket.maximumPathLength) bytes at most; "
-          + "choose a shorter one")
     } catch {
       throw HostError("\(name): \(path): \(error)")
     }

@@ -89,12 +89,8 @@ struct ServePlan {
     }
   }
 
-  /// A socket's path must fit into an address with its final zero: unix(7), sun_path.
   private static func socketPath(_ path: String, _ option: String) throws(UsageError) -> String {
-    guard !path.isEmpty, path.utf8.count <= 107 else {
-      throw UsageError(
-        "\(option): the socket's path '\(path)' has \(path.utf8.count) bytes; Linux wants 1 to 107")
-    }
+    if let trouble = socketPathTrouble(path) { throw UsageError("\(option): \(trouble)") }
     return path
   }
 

@@ -27,9 +27,10 @@ struct FleetBed {
     plan = FleetPlan(
       try guests.map { guest in
         hosts[guest.name] = try FakeHost()
-        return try GuestPlan(
+        return GuestPlan(
           name: guest.name, guest: GuestOptions(kernel: kernel, memory: 32 << 20),
-          devices: guest.devices)
+          devices: guest.devices
+        ) { _, _ in }
       })
     self.hosts = hosts
   }

@@ -164,6 +164,44 @@ import Testing
     #expect(found == expected)
   }
 
+  @Test func `what a guest cannot be on any host is told at once`() throws {
+    let long = String(repeating: "s", count: 108)
+    let found = try errors(
+      """
+      guests:
+        web:
+          kernel: vmlinux
+          memory: 5G
+          append: \(String(repeating: "x", count: 2048))
+          export: show
+          console: [stdio, stdio, "socket:/\(long)"]
+          rng: [\(Array(repeating: "on", count: 26).joined(separator: ", "))]
+        db:
+          kernel: vmlinux
+          memory: 3M
+          append: \(String(repeating: "x", count: 2047))
+          export: show
+          block: [{path: a, queues: 2}, {path: b, id: block0}]
+      """)
+    let part = "a guest has 31, one for each queue; leave out a device"
+    let expected = [
+      "2:3: web: console2: the socket's path '/\(long)' has 109 bytes; Linux wants 1 to 107",
+      "2:3: web: --console stdio is given twice, and there is one terminal; use pty",
+      "2:3: web: rng25: no interrupt is left; \(part)",
+      "4:13: web: 5120M of memory is more than a 32-bit guest can have with its devices; "
+        + "give --memory 4095M or less",
+      "5:13: web: --append has 2048 bytes; the kernel takes 2047",
+      "6:13: web: --export is about disks, and there is none; give --block",
+      "7:22: the terminal (stdio) is web's already",
+      "9:3: db: two devices are called 'block0'; give one of them another id=",
+      "9:3: db: block0: queues=2: an lguest guest knows one queue only",
+      "11:13: db: 3M of memory is too little for this kernel; give --memory 4M or more",
+      "13:13: mount point \(directory.path)/show is web's already",
+    ]
+    #expect(Set(found) == Set(expected))
+    #expect(found.count == expected.count)
+  }
+
   @Test(arguments: [
     ("console: stdio", "the terminal (stdio) is a's already"),
     ("net: tap=tap0", "tap tap0 is a's already"),

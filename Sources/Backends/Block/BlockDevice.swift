@@ -63,10 +63,13 @@ public final class BlockDevice: Device {
       _ = try IOUring(entries: 8, descriptor: descriptor)
     }
     offeredFeatures = Self.features(options)
-    queueSizes = Array(
-      repeating: options.isLegacy ? Self.legacyQueueSize : Self.queueSize,
-      count: options.queueCount)
+    queueSizes = Self.queueSizes(options)
     statistics = (0..<options.queueCount).map { _ in QueueStatistics("requests") }
+  }
+
+  package static func queueSizes(_ options: BlockOptions) -> [UInt16] {
+    Array(
+      repeating: options.isLegacy ? legacyQueueSize : queueSize, count: options.queueCount)
   }
 
   private static func features(_ options: BlockOptions) -> Features {

@@ -21,7 +21,8 @@ public final class ConsoleDevice: Device {
   /// The window's size, and what rings can do.
   public let offeredFeatures = Features.allRing.union(.consoleSize)
   /// receiveq and transmitq of port 0.
-  public let queueSizes: [UInt16] = [256, 256]
+  public let queueSizes: [UInt16] = ConsoleDevice.queueSizes
+  package static let queueSizes: [UInt16] = [256, 256]
   /// The counters of the receive queue and the transmit queue.
   public let statistics = [QueueStatistics("rx"), QueueStatistics("tx")]
   /// What was lost on the way.

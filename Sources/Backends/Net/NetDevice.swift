@@ -26,7 +26,8 @@ public final class NetDevice: Device {
   /// What rings can do, and what the tap and the options allow.
   public let offeredFeatures: Features
   /// receiveq1, transmitq1.
-  public let queueSizes: [UInt16] = [1024, 1024]
+  public let queueSizes: [UInt16] = NetDevice.queueSizes
+  package static let queueSizes: [UInt16] = [1024, 1024]
   /// Signalled when the link goes up or down.
   public let configurationChange = ChangeSignal()
   /// The counters of each queue.

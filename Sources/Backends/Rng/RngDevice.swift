@@ -12,7 +12,8 @@ public final class RngDevice: Device {
   /// What rings can do; the device has no features of its own.
   public let offeredFeatures = Features.allRing
   /// requestq.
-  public let queueSizes: [UInt16] = [256]
+  public let queueSizes: [UInt16] = RngDevice.queueSizes
+  package static let queueSizes: [UInt16] = [256]
   /// Nothing ever changes.
   public let configurationChange = ChangeSignal()
   /// The counters of each queue.

@@ -71,10 +71,16 @@ struct FleetReader {
     guard var map = Map(entry.value, of: name, &errors) else { return nil }
     let kernel = map.text("kernel", &errors)?.text
     let initrd = map.text("initrd", &errors)?.text
-    let append = map.text("append", &errors)?.text
-    let export = map.text("export", &errors)?.text
+    var places: [GuestPlan.Setting: TextPosition] = [:]
+    let append = map.text("append", &errors)
+    places[.append] = append?.node.position
+    let export = map.text("export", &errors)
+    places[.export] = export?.node.position
     var memory = MemoryArgument.usual
-    if let (node, text) = map.text("memory", &errors) { memory = self.memory(node, text) }
+    if let (node, text) = map.text("memory", &errors) {
+      memory = self.memory(node, text)
+      places[.memory] = node.position
+    }
     var devices: [DeviceArgument] = []
     for type in [DeviceType.block, .net, .console, .rng] {
       let node = map.take(type.rawValue)
@@ -92,14 +98,12 @@ struct FleetReader {
     var guest = GuestOptions(kernel: path(kernel), memory: memory.byteCount)
     guest.memoryName = memory.name
     guest.initrd = initrd.map(path)
-    guest.commandLine = append ?? ""
-    do throws(UsageError) {
-      var plan = try GuestPlan(name: name, guest: guest, devices: devices)
-      try plan.show(at: export.map(path))
-      return plan
-    } catch {
-      complain(entry.position, "\(name): \(error)")
-      return nil
+    guest.commandLine = append?.text ?? ""
+    if let export { claim("mount point \(path(export.text))", export.node, name) }
+    return GuestPlan(
+      name: name, guest: guest, devices: devices, export: (export?.text).map(path)
+    ) { setting, trouble in
+      complain(places[setting] ?? entry.position, "\(name): \(trouble)")
     }
   }
 
@@ -122,7 +126,7 @@ struct FleetReader {
       }
       do throws(DeviceStringError) {
         let device = try DeviceArgument(type, text.text).relative(to: directory)
-        claim(device, node, guest)
+        if let (thing, isShared) = device.resource { claim(thing, node, guest, isShared: isShared) }
         return device
       } catch {
         complain(text.position(ofColumn: error.column), "\(type.rawValue): \(error.message)")
@@ -131,9 +135,10 @@ struct FleetReader {
     }
   }
 
-  /// Looks whether another device has the same thing of the host's.
-  private mutating func claim(_ device: DeviceArgument, _ node: YAMLNode, _ guest: String) {
-    guard let (thing, isShared) = device.resource else { return }
+  /// Looks whether another guest or device has the same thing of the host's.
+  private mutating func claim(
+    _ thing: String, _ node: YAMLNode, _ guest: String, isShared: Bool = false
+  ) {
     if let owner = owners[thing] {
       guard !(isShared && owner.isShared) else { return }
       complain(node.position, "\(thing) is \(owner.guest)'s already")
