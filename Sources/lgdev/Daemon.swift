@@ -2,9 +2,10 @@
 //
 // Daemon: the life of `lgdev serve`.
 //
-//     look (Preflight) -> make devices -> make sockets -> write the pid file -> serve -> undo
+//     look (Preflight) -> open disks -> take signals -> make devices -> make sockets -> write the pid file -> serve -> undo
 //
-// Whatever fails on the way, what was made before is undone.
+// Whatever fails on the way, what was made before is undone. Until the disks are open signals end the program as they
+// do by themselves, as storage may hang.
 
 import Backends
 import Linux
@@ -17,38 +18,35 @@ enum Daemon {
   static func run(_ plan: ServePlan) throws(HostError) {
     let access = try Preflight.check(plan)
     let logger = Logger(label: "lgdev") { _ in StandardErrorLog(level: plan.logLevel) }
-    // Before any thread is started, so that no thread takes these signals.
-    let signals = try SignalFD.taking(SignalWatch.signals)
     let server = try makeServer(plan, logger)
     let stopper = server.stopper
     let named = plan.entries.map { NamedDevice(name: $0.name, device: $0.device) }
-    let devices = try MadeDevice.all(named, logger: logger) { stopper.requestStop() }
-    let export = try DiskExport(plan.export, devices, logger)
-    StatisticsFile.ofThisProgram(logger)?.add(devices, transport: "vhost-user")
-    let consoles = devices.compactMap { $0.device as? ConsoleDevice }
+    var devicesInMaking = try DevicesInMaking(named, logger: logger) { stopper.requestStop() }
+    // Before any thread is started, so that no thread takes these signals.
+    let signals = try SignalFD.taking(SignalWatch.signals)
     let witness = server.witness
     let lastResort = LastResort(
-      consoles: consoles, busyDevice: { witness.busyDevice },
-      removeSockets: {
-        witness.removeSockets()
-        export?.detach()
-      })
+      busyDevice: { witness.busyDevice }, removeSockets: { witness.removeSockets() })
     let watch = try SignalWatch(
       signals,
       .init(
-        resize: { for console in consoles { console.hostResized() } },
-        end: { stopper.requestStop() }, giveUp: { lastResort.end() }))
+        resize: { lastResort.resize() }, end: { stopper.requestStop() },
+        giveUp: { lastResort.end() }))
     // Queues first, then what they write to. The terminal does not wait for queues.
     defer {
       watch.expectEnd()
       RawTerminal.restore()
       server.shutdown()
-      export?.stop()
-      for console in consoles { console.beginShutDown() }
-      for console in consoles { console.shutDown() }
+      lastResort.stopExports()
+      lastResort.shutDownConsoles()
       lastResort.pidFile.withLock { $0 }?.remove()
       watch.finish()
     }
+    let devices = try devicesInMaking.finish()
+    lastResort.consoles.withLock { $0 = devices.compactMap { $0.device as? ConsoleDevice } }
+    let export = try DiskExport(plan.export, devices, logger)
+    if let export { lastResort.exports.withLock { $0 = [export] } }
+    StatisticsFile.ofThisProgram(logger)?.add(devices, transport: "vhost-user")
     let disks = try DiskWatch(devices, logger)
     if let disks {
       server.watch(disks.descriptor) {

@@ -22,7 +22,7 @@ enum ExportDaemon {
     // Before any thread is started, so that no thread takes these signals.
     let signals = try SignalFD.taking(SignalWatch.signals)
     let bell = try Bell()
-    let lastResort = LastResort(consoles: [], removeSockets: { export.detach() })
+    let lastResort = LastResort(removeSockets: { export.detach() })
     let watch = try SignalWatch(
       signals, .init(resize: {}, end: { bell.ring() }, giveUp: { lastResort.end() }))
     defer { watch.finish() }

@@ -2,7 +2,9 @@
 //
 // GuestDaemon: the life of `lgdev serve --transport lguest`, and of `lgdev serve --config`.
 //
-//     look (Preflight) -> make all devices -> start the guests -> wait -> undo
+//     look (Preflight) -> open all disks -> take signals -> make all devices -> start the guests -> wait -> undo
+//
+// Until the disks are open signals end the program as they do by themselves, as storage may hang.
 //
 // Each guest has a keeper (GuestKeeper) with a thread of its own; this one waits for all of them. Signals reach
 // all guests, the three Ctrl-C the one at the terminal. What can be found wrong with any guest is found before the
@@ -28,8 +30,6 @@ enum GuestDaemon {
     openPort: @escaping Opener = { (_) throws(LguestError) in try DevicePort() }
   ) throws {
     try Preflight.check(plan, openPort)
-    // Before any thread is started, so that no thread takes these signals.
-    let signals = try SignalFD.taking(SignalWatch.signals)
     Signal.pipe.ignore()
     var keepers: [GuestKeeper] = []
     for guest in plan.guests {
@@ -38,26 +38,41 @@ enum GuestDaemon {
           try GuestKeeper(guest, in: plan, openPort)
         })
     }
-    let logger = Logger(label: "lgdev") { _ in StandardErrorLog(level: plan.logLevel) }
-    if let statistics = StatisticsFile.ofThisProgram(logger) {
-      for keeper in keepers { keeper.show(in: statistics) }
-    }
-    let consoles = keepers.flatMap(\.consoles)
+    // Before any thread is started, so that no thread takes these signals.
+    let signals = try SignalFD.taking(SignalWatch.signals)
     let bells = keepers.map(\.bell)
-    let exports = keepers.compactMap(\.export)
-    let lastResort = LastResort(
-      consoles: consoles, removeSockets: { for export in exports { export.detach() } })
+    let lastResort = LastResort()
     let watch = try SignalWatch(
       signals,
       .init(
-        resize: { for console in consoles { console.hostResized() } },
-        end: { for bell in bells { bell.ring() } }, giveUp: { lastResort.end() }))
+        resize: { lastResort.resize() }, end: { for bell in bells { bell.ring() } },
+        giveUp: { lastResort.end() }))
     let ends = try {
       defer {
-        for console in consoles { console.beginShutDown() }
-        for console in consoles { console.shutDown() }
+        // A guest that has run has done so already.
+        watch.expectEnd()
+        lastResort.stopExports()
+        lastResort.shutDownConsoles()
         lastResort.pidFile.withLock { $0 }?.remove()
         watch.finish()
+      }
+      for (index, guest) in plan.guests.enumerated() {
+        try plan.naming(guest) { () throws(HostError) in
+          try keepers[index].finish()
+          lastResort.consoles.withLock { $0 += keepers[index].consoles }
+        }
+      }
+      for (index, guest) in plan.guests.enumerated() {
+        try plan.naming(guest) { () throws(HostError) in
+          try keepers[index].showDisks()
+          if let export = keepers[index].export {
+            lastResort.exports.withLock { $0.append(export) }
+          }
+        }
+      }
+      let logger = Logger(label: "lgdev") { _ in StandardErrorLog(level: plan.logLevel) }
+      if let statistics = StatisticsFile.ofThisProgram(logger) {
+        for keeper in keepers { keeper.show(in: statistics) }
       }
       let pidFile: PidFile? = if let path = plan.pidfile { try PidFile(path) } else { nil }
       lastResort.pidFile.withLock { $0 = pidFile }

@@ -15,12 +15,13 @@ struct GuestKeeper: Sendable {
   let bell: Bell
   private let isLabelled: Bool
   private let logger: Logger
-  private let devices: [MadeDevice]
   private let openPort: GuestDaemon.Opener
+  private var devicesInMaking: DevicesInMaking
+  private var devices: [MadeDevice] = []
   /// The disks as files, where that is wanted.
-  let export: DiskExport?
+  private(set) var export: DiskExport?
 
-  /// Makes the guest's devices, and looks whether it can have them.
+  /// Makes what the guest has that is to be made first.
   init(
     _ plan: GuestPlan, in fleet: FleetPlan, _ openPort: @escaping GuestDaemon.Opener
   ) throws(HostError) {
@@ -31,12 +32,23 @@ struct GuestKeeper: Sendable {
     logger = Logger(label: "lgdev") { _ in StandardErrorLog(level: fleet.logLevel, prefix: prefix) }
     let bell = try Bell()
     self.bell = bell
-    devices = try MadeDevice.all(plan.devices, isLegacy: true, logger: logger) { bell.ring() }
+    devicesInMaking = try DevicesInMaking(plan.devices, isLegacy: true, logger: logger) {
+      bell.ring()
+    }
+  }
+
+  /// Makes the rest of the guest's devices, and looks whether it can have them.
+  mutating func finish() throws(HostError) {
+    devices = try devicesInMaking.finish()
     do throws(LguestError) {
       try RunningGuest.check(plan.guest, devices: devices.map(\.device))
     } catch {
       throw HostError(error.description)
     }
+  }
+
+  /// Shows the disks as files, where that is wanted.
+  mutating func showDisks() throws(HostError) {
     export = try DiskExport(plan.export, devices, logger)
   }
 

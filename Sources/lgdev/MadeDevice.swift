@@ -39,23 +39,6 @@ struct MadeDevice {
     }
   }
 
-  /// Makes devices, the harmless ones first: those whose making leaves no trace on the host, and fails
-  /// most often. So a locked image is found before a tap is made.
-  ///
-  /// - Returns: them in the given order.
-  static func all(
-    _ devices: [NamedDevice], isLegacy: Bool = false, logger: Logger,
-    end: @escaping @Sendable () -> Void
-  ) throws(HostError) -> [MadeDevice] {
-    var made: [Int: MadeDevice] = [:]
-    for type in [DeviceType.block, .rng, .net, .console] {
-      for (index, entry) in devices.enumerated() where entry.device.type == type {
-        made[index] = try MadeDevice(entry, isLegacy: isLegacy, logger: logger, end: end)
-      }
-    }
-    return devices.indices.compactMap { made[$0] }
-  }
-
   private init(device: any Device, summary: [String?]) {
     self.device = device
     self.summary = summary.compactMap { $0 }.joined(separator: ", ")

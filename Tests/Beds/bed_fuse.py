@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import termios
 
 from bed import Bed, test
 from export import Mounted, refusal
@@ -464,15 +465,11 @@ class FuseBed(Bed):
     os.makedirs(place)
     self._halt(below.process)
     try:
-      starting = self.own(
-        Process("hang-start", [program(), "export", f"{below.folder}/disk", place], self.room.file("hang-start.log")),
-        transient=True,
-      )
-      starting.logs = [starting.log]
-      self._await_hang(starting)
-      starting.signal(signal.SIGTERM)
-      _same(starting.wait(20), -signal.SIGTERM, "the exit code of one that could not open its image")
-      self.release(starting)
+      disk = f"{below.folder}/disk"
+      serve = ["serve", "--socket-dir", place, "--console", "stdio", "--block", f"path={disk},ro"]
+      for number, arguments in enumerate((["export", disk, place], serve)):
+        for ending in (signal.SIGTERM, signal.SIGINT):
+          self._check_end_at_start([program(), *arguments], ending, f"hang-start{number}-{ending}")
       below.process.signal(signal.SIGCONT)
       for ending in ("SIGTERM", "fusermount3 -u"):
         mounted = self._mount("hang", "-o", "nopassthrough", f"{below.folder}/disk")
@@ -492,6 +489,26 @@ class FuseBed(Bed):
     finally:
       below.process.signal(signal.SIGCONT)
     self._unmount(below)
+
+  def _check_end_at_start(self, command, ending, name):
+    """A signal ends one whose image cannot be opened, and its terminal is as it was."""
+    # Programs inherit that it is ignored, as it is behind a shell's '&'.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    user, line = os.openpty()
+    try:
+      before = termios.tcgetattr(line)
+      starting = self.own(
+        Process(name, command, self.room.file(f"{name}.log"), stdin=line), transient=True
+      )
+      starting.logs = [starting.log]
+      self._await_hang(starting)
+      starting.signal(ending)
+      _same(starting.wait(20), -ending, f"{name}: the exit code")
+      _same(termios.tcgetattr(line) == before, True, f"{name}: that the terminal is as it was")
+      self.release(starting)
+    finally:
+      os.close(user)
+      os.close(line)
 
   def _halt(self, process):
     """Stops it, and waits until all its threads stand still: nothing is answered any more."""

@@ -55,7 +55,7 @@ import Testing
       processExitsWith: .exitCode(1), observing: [\.standardErrorContent]
     ) { [path = "\(directory.path)/pid" as String] in
       let resort = LastResort(
-        consoles: [], busyDevice: { "block0" },
+        busyDevice: { "block0" },
         removeSockets: { StandardError.print("sockets removed") })
       resort.pidFile.withLock { $0 = try? PidFile(path) }
       guard FileSystem.exists(path) else { return }
