@@ -4,13 +4,17 @@ import Synchronization
 
 /// Whether frames pass: what the user wants, and what the host's interface is able to.
 ///
-/// Control thread, link monitor and both queues look at it and change it: relaxed atomics, since
-/// nothing else hangs on their order.
+/// Control thread, link monitor and both queues look at it and change it: one relaxed atomic, since nothing else
+/// hangs on its order. Each change is of one bit, so of all who change it at once the one that took the link up
+/// or down knows, and tells of it.
 final class NetLink: Sendable {
-  private let wanted = Atomic<Bool>(true)
-  private let carrier = Atomic<Bool>(true)
-  private let gone = Atomic<Bool>(false)
-  /// Signalled when `isUp` may have changed.
+  /// What frames need, and what they must not have.
+  private static let wanted: UInt8 = 1
+  private static let carrier: UInt8 = 2
+  private static let gone: UInt8 = 4
+
+  private let state = Atomic<UInt8>(NetLink.wanted | NetLink.carrier)
+  /// Signalled when `isUp` has changed.
   let change: ChangeSignal
 
   private let onLoss: @Sendable () -> Void
@@ -22,36 +26,39 @@ final class NetLink: Sendable {
   }
 
   /// What the driver is told.
-  var isUp: Bool { isWanted && carrier.load(ordering: .relaxed) && !isGone }
+  var isUp: Bool { Self.isUp(state.load(ordering: .relaxed)) }
+
+  private static func isUp(_ state: UInt8) -> Bool { state == wanted | carrier }
 
   /// Whether the user wants frames to pass.
   var isWanted: Bool {
-    @inline(__always) get { wanted.load(ordering: .relaxed) }
+    @inline(__always) get { state.load(ordering: .relaxed) & Self.wanted != 0 }
   }
 
   /// Whether the host's end has vanished for good.
-  var isGone: Bool { gone.load(ordering: .relaxed) }
+  var isGone: Bool { state.load(ordering: .relaxed) & Self.gone != 0 }
 
   /// The user takes the link up or down.
-  func setWanted(_ isUp: Bool) {
-    update { $0.wanted.store(isUp, ordering: .relaxed) }
-  }
+  func setWanted(_ isUp: Bool) { tell(set(Self.wanted, isUp)) }
 
   /// The host's interface has come up or gone down.
-  func setCarrier(_ isUp: Bool) {
-    update { $0.carrier.store(isUp, ordering: .relaxed) }
-  }
+  func setCarrier(_ isUp: Bool) { tell(set(Self.carrier, isUp)) }
 
   /// The host's end has vanished: there will be no more frames.
   func lose() {
-    update { link in
-      if !link.gone.exchange(true, ordering: .relaxed) { link.onLoss() }
-    }
+    let (before, after) = set(Self.gone, true)
+    if before != after { onLoss() }
+    tell((before, after))
   }
 
-  private func update(_ body: (NetLink) -> Void) {
-    let before = isUp
-    body(self)
-    if isUp != before { change.signal() }
+  private func set(_ bit: UInt8, _ isSet: Bool) -> (before: UInt8, after: UInt8) {
+    let (before, after) =
+      isSet
+      ? state.bitwiseOr(bit, ordering: .relaxed) : state.bitwiseAnd(~bit, ordering: .relaxed)
+    return (before, after)
+  }
+
+  private func tell(_ states: (before: UInt8, after: UInt8)) {
+    if Self.isUp(states.before) != Self.isUp(states.after) { change.signal() }
   }
 }
