@@ -13,8 +13,8 @@ public struct FrontEndRing: ~Copyable, Sendable {
   public let kick: EventFD
   /// What the back-end calls.
   public let call: EventFD
-  /// How long the back-end may take.
-  public var patience = Duration.seconds(5)
+  /// How long the back-end may take. It only ends a hang.
+  public var patience = Duration.seconds(120)
 
   /// Puts a ring together; `FrontEnd.startRing` tells the back-end of it.
   public init(index: Int, driver: consuming Driver) throws(FrontEndError) {

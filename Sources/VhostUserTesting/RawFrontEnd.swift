@@ -10,8 +10,8 @@ public import VhostUserTransport
 public struct RawFrontEnd: ~Copyable, Sendable {
   /// The socket.
   public let socket: FileDescriptor
-  /// How long a reply may take.
-  public var patience = Duration.seconds(5)
+  /// How long a reply may take. It only ends a hang.
+  public var patience = Duration.seconds(120)
 
   /// Connects to a back-end that listens.
   public init(connectingTo path: String) throws(FrontEndError) {
