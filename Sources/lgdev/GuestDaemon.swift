@@ -2,7 +2,8 @@
 //
 // GuestDaemon: the life of `lgdev serve --transport lguest`, and of `lgdev serve --config`.
 //
-//     look (Preflight) -> open all disks -> take signals -> make all devices -> start the guests -> wait -> undo
+//     look (Preflight) -> open all disks -> look at the module -> take signals -> make all devices -> start the guests
+//     -> wait -> undo
 //
 // Until the disks are open signals end the program as they do by themselves, as storage may hang.
 //
@@ -29,7 +30,7 @@ enum GuestDaemon {
     _ plan: FleetPlan,
     openPort: @escaping Opener = { (_) throws(LguestError) in try DevicePort() }
   ) throws {
-    try Preflight.check(plan, openPort)
+    try Preflight.check(plan)
     Signal.pipe.ignore()
     var keepers: [GuestKeeper] = []
     for guest in plan.guests {
@@ -38,6 +39,7 @@ enum GuestDaemon {
           try GuestKeeper(guest, in: plan, openPort)
         })
     }
+    try Preflight.checkHost(plan, openPort)
     // Before any thread is started, so that no thread takes these signals.
     let signals = try SignalFD.taking(SignalWatch.signals)
     let bells = keepers.map(\.bell)

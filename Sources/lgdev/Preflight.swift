@@ -32,7 +32,7 @@ enum Preflight {
   }
 
   /// Checks a plan for guests; as early as the other one.
-  static func check(_ plan: FleetPlan, _ openPort: GuestDaemon.Opener) throws(HostError) {
+  static func check(_ plan: FleetPlan) throws(HostError) {
     let (limit, count) = (Process.descriptorLimit, plan.descriptorCount)
     guard limit >= count else {
       throw HostError(
@@ -44,7 +44,6 @@ enum Preflight {
         for entry in guest.devices { try checkInherited(entry.device, entry.name) }
         do throws(LguestError) {
           try RunningGuest.check(guest.guest, devices: [])
-          try RunningGuest.check { () throws(LguestError) in try openPort(guest.name) }
         } catch {
           throw HostError(error.description)
         }
@@ -54,6 +53,22 @@ enum Preflight {
       }
     }
     if let path = plan.pidfile { try PidFile.check(path) }
+  }
+
+  /// Checks what guests run on. What the user has named is told before what his machine lacks: a wrong path is mended
+  /// sooner than a module is built and loaded. So this comes after the disks were opened, but before a tap is made.
+  static func checkHost(
+    _ plan: FleetPlan, _ openPort: GuestDaemon.Opener
+  ) throws(HostError) {
+    for guest in plan.guests {
+      try plan.naming(guest) { () throws(HostError) in
+        do throws(LguestError) {
+          try RunningGuest.check { () throws(LguestError) in try openPort(guest.name) }
+        } catch {
+          throw HostError(error.description)
+        }
+      }
+    }
   }
 
   private static func checkInherited(

@@ -105,6 +105,22 @@ private let powerDown: [FakeHost.Answer] = [Host.error(.notFound), Host.text("CR
       "\(said.lines)")
   }
 
+  @Test func `an image that is missing is told before what the module lacks`() async throws {
+    let result = await #expect(
+      processExitsWith: .exitCode(9), observing: [\.standardErrorContent]
+    ) { [folder = folder as String] in
+      let disk = BlockArgument(path: "\(folder)/none")
+      let bed = try FleetBed(in: folder, [("a", []), ("b", [.block(disk)])])
+      bed.hosts["a"]?.setInitializeResult(32)
+      bed.run()
+    }
+    let said = Said(result?.standardErrorContent)
+    #expect(said.lines.count == 1, "\(said.lines)")
+    #expect(
+      said.lines.first?.hasPrefix("b: block0: cannot serve image \(folder)/none: there is no such")
+        == true, "\(said.lines)")
+  }
+
   @Test(arguments: [SIGTERM, SIGINT])
   func `a signal ends all guests, and that is no failure`(signal: Int32) async throws {
     let result = await #expect(
