@@ -26,6 +26,8 @@ struct ConfigCheck: ParsableCommand {
   @Argument(help: "The file.", completion: .file())
   var file: String
 
+  func validate() throws { try refuseEmpty([("the file's name", file)]) }
+
   func run() throws {
     let plan = try FleetFile.plan(file)
     let names = plan.guests.map(\.name).joined(separator: ", ")

@@ -86,6 +86,10 @@ struct ExportCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Write here when it is mounted.", visibility: .hidden))
   var readyFd: Int32?
 
+  func validate() throws {
+    try refuseEmpty([("--uid", uid), ("--gid", gid), ("--mode", mode)])
+  }
+
   func run() throws {
     let plan = try ExportPlan(self)
     // To mount(8) it means that nothing is to be mounted.

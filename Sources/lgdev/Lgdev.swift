@@ -111,6 +111,16 @@ struct Lgdev: ParsableCommand {
   }
 }
 
+extension ParsableCommand {
+  /// Refuses options that were given nothing, as by a script whose variable is not set. An empty path would mean a file of
+  /// the root directory, or none.
+  func refuseEmpty(_ given: [(option: String, value: String?)]) throws {
+    if let empty = given.first(where: { $0.value == "" }) {
+      throw ValidationError("\(empty.option) is empty; give it a value, or leave it out")
+    }
+  }
+}
+
 /// The command line is wrong: what, and what to write instead.
 struct UsageError: Error, Equatable, CustomStringConvertible {
   let description: String

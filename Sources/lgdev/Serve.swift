@@ -198,6 +198,17 @@ struct Serve: ParsableCommand {
   @Flag(help: "Print what the back-end can do, as JSON, and end; other options are ignored.")
   var printCapabilities = false
 
+  func validate() throws {
+    // An empty --append is one like any other.
+    try refuseEmpty([
+      ("--transport", transport), ("--config", config), ("--kernel", kernel), ("--memory", memory),
+      ("--initrd", initrd), ("--socket-dir", socketDir), ("--socket-path", socketPath),
+      ("--connect", connect), ("--fd", fd), ("--socket-group", socketGroup),
+      ("--socket-mode", socketMode), ("--blk-file", blkFile), ("--export", export),
+      ("--pidfile", pidfile), ("--log-level", logLevel),
+    ])
+  }
+
   func run() throws {
     // Each ring takes several. Where the limit stays, whoever meets it says so.
     try? Process.setDescriptorLimit(.max)

@@ -39,6 +39,8 @@ import Testing
       "has 108 bytes; Linux wants 1 to 107"
     ),
     (["serve", "--socket-dir", ".", "extra", "--rng"], "Unexpected argument 'extra'"),
+    (["export", "x", "--mode", "", "y"], "--mode is empty; give it a value, or leave it out"),
+    (["config", "check", ""], "the file's name is empty; give it a value"),
     (["sing"], "unknown command 'sing'; there is serve, export, config, top, stats, doctor"),
     (["serv", "--rng"], "unknown command 'serv'; did you mean 'serve'?"),
     (["help", "expotr"], "unknown command 'expotr'; did you mean 'export'?"),
@@ -58,6 +60,17 @@ import Testing
     arguments: [String], message: String
   ) throws {
     try expectRefusal(arguments, code: 2, message)
+  }
+
+  @Test(arguments: [
+    "--transport", "--config", "--kernel", "--memory", "--initrd", "--socket-dir", "--socket-path",
+    "--connect", "--fd", "--socket-group", "--socket-mode", "--blk-file", "--export", "--pidfile",
+    "--log-level",
+  ])
+  func `an option that was given nothing is one line and exit code 2`(option: String) throws {
+    try expectRefusal(
+      ["serve", "--rng", option, ""], code: 2,
+      "\(option) is empty; give it a value, or leave it out (see 'lgdev help serve')")
   }
 
   @Test(arguments: [
