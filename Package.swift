@@ -108,7 +108,12 @@ let package = Package(
       name: "toy-vmm", dependencies: ["Backends", "Linux", "VirtioRing", "VirtioTesting"],
       path: "Examples/toy-vmm", packageAccess: false, swiftSettings: strict),
 
-    .testTarget(name: "LinuxTests", dependencies: ["Linux", "CLinux"], swiftSettings: strict),
+    // What tests of every room need: waiting, a network and a directory of their own.
+    .target(
+      name: "HostTesting", dependencies: ["Linux"], path: "Tests/HostTesting",
+      swiftSettings: strict),
+    .testTarget(
+      name: "LinuxTests", dependencies: ["Linux", "CLinux", "HostTesting"], swiftSettings: strict),
     // The ring's driver, device and reference model in one, fed by tests, proofs and fuzzers.
     .target(
       name: "RingHarness", dependencies: ["VirtioRing", "VirtioTesting"],
@@ -124,10 +129,11 @@ let package = Package(
       path: "Tests/Proofs/MeterCalls", swiftSettings: strict),
     .testTarget(
       name: "VirtioRingTests",
-      dependencies: ["VirtioRing", "VirtioTesting", "RingHarness", "Linux"],
+      dependencies: ["VirtioRing", "VirtioTesting", "RingHarness", "HostTesting", "Linux"],
       swiftSettings: strict),
     .testTarget(
-      name: "BackendsTests", dependencies: ["Backends", "Linux", "VirtioRing", "VirtioTesting"],
+      name: "BackendsTests",
+      dependencies: ["Backends", "HostTesting", "Linux", "VirtioRing", "VirtioTesting"],
       swiftSettings: strict),
     // A host module that tests play, and kernels that they make up.
     .target(
@@ -137,15 +143,16 @@ let package = Package(
     .testTarget(
       name: "LguestTransportTests",
       dependencies: [
-        "LguestTransport", "LguestTesting", "Backends", "Linux", "VirtioRing", "VirtioTesting",
+        "LguestTransport", "LguestTesting", "Backends", "HostTesting", "Linux", "VirtioRing",
+        "VirtioTesting",
         .product(name: "Logging", package: "swift-log"),
       ],
       exclude: ["Recordings"], swiftSettings: strict),
     .testTarget(
       name: "VhostUserTransportTests",
       dependencies: [
-        "VhostUserTransport", "VhostUserTesting", "Backends", "Linux", "VirtioRing",
-        "VirtioTesting",
+        "VhostUserTransport", "VhostUserTesting", "Backends", "HostTesting", "Linux",
+        "VirtioRing", "VirtioTesting",
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
@@ -162,8 +169,8 @@ let package = Package(
     .testTarget(
       name: "LgdevTests",
       dependencies: [
-        "lgdev", "Backends", "LguestTesting", "LguestTransport", "Linux", "VhostUserTesting",
-        "VhostUserTransport", "VirtioRing", "VirtioTesting",
+        "lgdev", "Backends", "HostTesting", "LguestTesting", "LguestTransport", "Linux",
+        "VhostUserTesting", "VhostUserTransport", "VirtioRing", "VirtioTesting",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

@@ -3,6 +3,7 @@
 // BlockBed: a disk's queue with a driver that speaks the block protocol on the other end.
 
 @testable import Backends
+import HostTesting
 import Linux
 import Testing
 import VirtioRing
@@ -32,18 +33,18 @@ enum BlockType {
 
 /// An image in a directory of its own.
 final class TestImage {
-  let directory: TestDirectory
+  let directory: TemporaryDirectory
   let path: String
 
   init(byteCount: Int, name: String = "disk.img") throws {
-    directory = try TestDirectory()
-    path = directory.path(name)
+    directory = try TemporaryDirectory()
+    path = directory.file(name)
     let file = try FileDescriptor.open(path, [.readWrite, .create])
     try file.truncate(to: UInt64(byteCount))
   }
 
   init(_ bytes: [UInt8], name: String = "disk.img") throws {
-    directory = try TestDirectory()
+    directory = try TemporaryDirectory()
     path = try directory.makeFile(name, bytes)
   }
 
@@ -58,6 +59,23 @@ final class TestImage {
 
   func resize(to byteCount: Int) throws {
     try FileDescriptor.open(path, .readWrite).truncate(to: UInt64(byteCount))
+  }
+}
+
+/// Makes a disk whose image may have been another's just before: it is locked until no program that starts has
+/// that one's descriptors any more.
+func blockDevice(
+  name: String = "block0", _ options: BlockOptions
+) throws(DeviceError) -> BlockDevice {
+  let end = ContinuousClock.now + soon
+  while true {
+    do {
+      return try BlockDevice(name: name, options: options)
+    } catch {
+      guard error.description.contains("in use by another process"), ContinuousClock.now < end
+      else { throw error }
+    }
+    pause(.milliseconds(1))
   }
 }
 
@@ -176,6 +194,6 @@ struct BlockVariant: CustomStringConvertible, Sendable {
     options.cache = cache
     options.onTrouble = log?.hook
     change(&options)
-    return try BlockDevice(name: "block0", options: options)
+    return try blockDevice(options)
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
+import HostTesting
 import Linux
 import Synchronization
 import Testing
@@ -248,7 +249,7 @@ struct BlockDeviceTests {
     #expect(try BlockDevice(name: "b", options: image.options).engineName == "io_uring")
     var options = image.options
     options.engine = .threads
-    let device = try BlockDevice(name: "b", options: options)
+    let device = try blockDevice(name: "b", options)
     #expect(device.engineName == "threads")
     #expect(device.engineNote == nil)
   }

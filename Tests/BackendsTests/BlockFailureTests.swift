@@ -49,10 +49,12 @@ struct BlockFailureTests {
     for _ in 0..<3 { #expect(try batch.bed.write(5, pattern(512)).status == 1) }
     for _ in 0..<3 { #expect(try batch.bed.flush().status == 1) }
     #expect(
-      log.lines == [
-        "\(batch.image.path): write of 512 bytes at 2560: No space left on device",
+      log.lines.first
+        == "\(batch.image.path): write of 512 bytes at 2560: No space left on device")
+    #expect(
+      log.lines.filter { $0.contains("flush") } == [
         "\(batch.image.path): flush failed, and all will until the driver resets the disk: "
-          + "Input/output error",
+          + "Input/output error"
       ])
   }
 
@@ -85,6 +87,7 @@ struct BlockFailureTests {
     arguments: RecordedDisk.Engine.allCases)
   func failedTransfer(engine: RecordedDisk.Engine) throws {
     let log = LineCollector()
+    let start = ContinuousClock.now
     let batch = try BlockBatch(engine, .init(failingSector: (5, .io)), log: log)
     let (statuses, _) = try batch.run([
       (BlockType.write, 4), (BlockType.write, 5), (BlockType.read, 5), (BlockType.write, 6),
@@ -92,7 +95,7 @@ struct BlockFailureTests {
     ])
     #expect(statuses == [0, 1, 1, 0, 0])
     #expect(batch.disk.statistics[0].errors == 2)
-    #expect(log.lines.count == 1)
+    #expect(log.lines.count <= lineLimit(since: start))
     #expect(log.lines.first?.contains("write of 512 bytes at 2560") == true)
   }
 
@@ -153,7 +156,7 @@ struct BlockFailureTests {
       "unshare",
       [
         "--user", "--map-root-user", "--mount", "sh", "-c",
-        "mount -t tmpfs -o size=256k none /mnt && truncate -s 4M /mnt/disk.img && echo made && sleep 1200",
+        "mount -t tmpfs -o size=256k none /mnt && truncate -s 4M /mnt/disk.img && echo made && exec sleep 1200",
       ]
     ).start()
     try #require(try holder.awaitOutput("made"), "no small file system")

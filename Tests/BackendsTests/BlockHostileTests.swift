@@ -2,6 +2,7 @@
 //
 // What a hostile or broken driver sends to a disk. After each of these, the disk still serves.
 
+import HostTesting
 import Linux
 import Synchronization
 import Testing
@@ -228,6 +229,7 @@ struct BlockHostileTests {
   func shrunkImage(variant: BlockVariant) throws {
     let image = try TestImage(pattern(65536))
     let log = LineCollector()
+    let start = ContinuousClock.now
     let bed = try BlockBed(try variant.device(image, log: log), variant.format)
     try image.resize(to: 16384)
     #expect(try bed.read(0, 4096).status == 0)
@@ -238,7 +240,7 @@ struct BlockHostileTests {
     let half = try bed.read(28, 4096)
     #expect(half.status == 1)
     #expect(half.written == 1)
-    #expect(log.lines.count == 1)
+    #expect(log.lines.count <= lineLimit(since: start))
     #expect(log.lines.first?.contains("\(image.path): read of 4096 bytes at 32768") == true)
     #expect(try bed.read(31, 512).status == 0)
   }
@@ -250,17 +252,18 @@ struct BlockHostileTests {
     let bed = try BlockBed(device, size: 64)
     let buffer = bed.queue.space.take(4096)
     var sent = 0
-    var random = SystemRandomNumberGenerator()
+    var random = SplitMix(seed: 1)
     let end = ContinuousClock.now + .milliseconds(300)
     while ContinuousClock.now < end || sent <= 100 {
-      let header = BlockBed.header(UInt32.random(in: 0...16, using: &random), .random(in: 0...256))
+      let header = BlockBed.header(
+        .random(in: 0...16, using: &random), .random(in: 0...256, using: &random))
       bed.memory.write(header, at: buffer)
       while bed.queue.offer([.readable(buffer, 16), .writable(buffer + 512, 513)]) { sent += 1 }
       while try bed.queue.collect() != nil {}
     }
     let stopping = ContinuousClock.now
     bed.stop()
-    #expect(ContinuousClock.now - stopping < .seconds(60))
+    #expect(ContinuousClock.now - stopping < soon)
     #expect(bed.queue.inFlightCount == 0)
     #expect(device.statistics[0].faults == 0)
   }

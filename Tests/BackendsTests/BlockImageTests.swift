@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HostTesting
 import Linux
 import Testing
 
@@ -18,8 +19,8 @@ struct BlockImageTests {
 
   @Test("that is missing, a directory, or no disk at all is refused by name")
   func kinds() throws {
-    let directory = try TestDirectory()
-    let missing = directory.path("none.img")
+    let directory = try TemporaryDirectory()
+    let missing = directory.file("none.img")
     #expect(
       try refusal(BlockOptions(path: missing))
         == "cannot serve image \(missing): there is no such file; "

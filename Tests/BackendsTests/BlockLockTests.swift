@@ -3,6 +3,7 @@
 // Image locks, with QEMU's own programs on the other side.
 
 import Glibc
+import HostTesting
 import Linux
 import Testing
 
@@ -16,19 +17,11 @@ struct BlockLockTests {
     return try BlockDevice(name: "block0", options: options)
   }
 
-  /// A disk that is to be had, at once or soon: a program that another test starts meanwhile has copies of
-  /// this process's descriptors until it has become another one, and with them a lock that was let go.
+  /// A disk that is to be had, at once or soon.
   private func disk(_ path: String, readOnly: Bool = false) throws(DeviceError) -> BlockDevice {
-    let end = ContinuousClock.now + .seconds(120)
-    while true {
-      do {
-        return try open(path, readOnly: readOnly)
-      } catch {
-        guard error.description.contains("in use by another process"), ContinuousClock.now < end
-        else { throw error }
-      }
-      usleep(1000)
-    }
+    var options = BlockOptions(path: path)
+    options.isReadOnly = readOnly
+    return try blockDevice(options)
   }
 
   private func qemuIO(_ path: String, readOnly: Bool = false, _ command: String) throws
@@ -40,12 +33,7 @@ struct BlockLockTests {
   /// Waits until somebody has locked a byte of an image.
   private func isLocked(_ image: TestImage, _ byte: UInt64) throws -> Bool {
     let file = try FileDescriptor.open(image.path, .readOnly)
-    let end = ContinuousClock.now + .seconds(120)
-    while try file.probeLock(.write, start: byte, length: 1) == nil {
-      guard ContinuousClock.now < end else { return false }
-      usleep(10_000)
-    }
-    return true
+    return try eventually { try file.probeLock(.write, start: byte, length: 1) != nil }
   }
 
   /// QEMU's daemon with the image open.
@@ -57,7 +45,7 @@ struct BlockLockTests {
         "--blockdev", "driver=file,node-name=f,filename=\(image.path),locking=on,read-only=\(mode)",
         "--export",
         "vhost-user-blk,id=e,node-name=f,writable=\(readOnly ? "off" : "on"),"
-          + "addr.type=unix,addr.path=\(image.directory.path("qsd.sock"))",
+          + "addr.type=unix,addr.path=\(image.directory.file("qsd.sock"))",
       ]
     ).start()
     try #require(try isLocked(image, 100), "QEMU does not start")
@@ -91,14 +79,14 @@ struct BlockLockTests {
     #expect(write.code != 0)
     #expect(write.text.contains("Failed to get \"write\" lock"), "\(write.text)")
     #expect(try qemuIO(image.path, "read 0 512").code != 0)
-    let copy = image.directory.path("copy.img")
+    let copy = image.directory.file("copy.img")
     let convert = ["convert", "-f", "raw", "-O", "raw", image.path, copy]
     #expect(try Command("qemu-img", convert).run().code != 0)
     // As beside a virtual machine, a look that minds nothing is allowed.
     #expect(try Command("qemu-img", ["info", image.path]).run().code == 0)
     _ = device
     device = nil
-    #expect(try qemuIO(image.path, "write 0 512").code == 0)
+    #expect(try eventually { try qemuIO(image.path, "write 0 512").code == 0 })
   }
 
   @Test("of a read-only disk let QEMU read, and keep it from writing")
@@ -174,7 +162,7 @@ struct BlockLockTests {
     let bed = try BlockBed(device)
     // A queue's stop closes descriptors of the image; the lock stays.
     bed.stop()
-    let other = image.directory.path("other.img")
+    let other = image.directory.file("other.img")
     #expect(try Command("ln", [image.path, other]).run().code == 0)
     #expect(try refusal(other).contains(other))
   }

@@ -3,6 +3,7 @@
 // Command: another program, run to its end or until it is told to stop.
 
 import Glibc
+import HostTesting
 import Linux
 
 /// A program with its arguments.
@@ -74,7 +75,7 @@ final class RunningCommand {
   /// Waits until it has written a text. - Returns: false where it ends before, or writes something else
   /// for too long.
   func awaitOutput(_ text: String) throws -> Bool {
-    let end = ContinuousClock.now + .seconds(120)
+    let end = ContinuousClock.now + soon
     while !String(decoding: output, as: UTF8.self).contains(text) {
       let left = end - ContinuousClock.now
       guard left > .zero,

@@ -4,6 +4,7 @@
 // other end.
 
 import Backends
+import HostTesting
 import Linux
 import Testing
 import VirtioRing
@@ -141,20 +142,4 @@ func randomBytes(_ count: Int, seed: UInt32 = 1) -> [UInt8] {
     state = state &* 1_664_525 &+ 1_013_904_223
     return UInt8(truncatingIfNeeded: state >> 24)
   }
-}
-
-/// Waits until a condition holds. - Returns: false where it does not in time.
-func eventually(within time: Duration = soon, _ condition: () throws -> Bool) rethrows -> Bool {
-  let end = ContinuousClock.now + time
-  while try !condition() {
-    guard ContinuousClock.now < end else { return false }
-    pause(.milliseconds(2))
-  }
-  return true
-}
-
-/// Does nothing for a while.
-func pause(_ time: Duration) {
-  var entry: InlineArray<1, PollEntry> = [PollEntry.ignored]
-  _ = try? Poll.wait(&entry, timeout: time)
 }

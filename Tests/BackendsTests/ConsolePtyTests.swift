@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Backends
+import HostTesting
 import Linux
 import Synchronization
 import Testing
@@ -38,15 +39,15 @@ struct ConsolePtyTests {
     let out = randomBytes(1 << 20, seed: 3)
     let reader = try WorkerThread.start(name: "reader", state: try terminal.duplicate()) {
       (terminal: consuming FileDescriptor) in
-      (try? readBytes(1 << 20, from: terminal, within: .seconds(120))) ?? []
+      (try? readBytes(1 << 20, from: terminal, within: soon)) ?? []
     }
-    #expect(try bed.say(out, pieceSize: 4000, within: .seconds(120)) == out.count)
+    #expect(try bed.say(out, pieceSize: 4000, within: soon) == out.count)
     #expect(reader.join() == out)
     let writer = try WorkerThread.start(name: "writer", state: try terminal.duplicate()) {
       (terminal: consuming FileDescriptor) in
       _ = try? terminal.writeAll(randomBytes(1 << 20, seed: 4))
     }
-    let heard = try bed.hear(1 << 20, within: .seconds(120))
+    let heard = try bed.hear(1 << 20, within: soon)
     writer.join()
     #expect(heard == randomBytes(1 << 20, seed: 4))
   }
@@ -78,13 +79,16 @@ struct ConsolePtyTests {
     #expect(try readBytes(5000, from: terminal) == Array(bytes.suffix(5000)))
     try bed.say("complete")
     #expect(try readText(8, from: terminal) == "complete")
-    // The same after it was open.
+    // The same after it was open. That it was closed is known when output is lost.
     close(terminal)
-    pause(.milliseconds(50))
+    let hasLost = try eventually { () throws in
+      #expect(try bed.say(randomBytes(1000)) == 1000)
+      return bed.device.losses.output.load(ordering: .relaxed) > 195_000
+    }
+    #expect(hasLost)
     try bed.say("one for the next")
-    pause(.milliseconds(50))
     let next = try open(try path(bed))
-    #expect(try readText(16, from: next) == "one for the next")
+    #expect(try readBytes(5000, from: next).suffix(16) == Array("one for the next".utf8)[...])
   }
 
   @Test("hears a program that opens, writes and closes at once")
@@ -121,8 +125,8 @@ struct ConsolePtyTests {
 
   @Test("puts a link to its terminal where the user wants it, and takes it away at the end")
   func link() throws {
-    let directory = try TestDirectory()
-    let link = directory.path("console")
+    let directory = try TemporaryDirectory()
+    let link = directory.file("console")
     try FileSystem.makeSymbolicLink(link, to: "/dev/pts/left-behind")
     let bed = try ConsoleBed(ConsoleOptions(.pty(link: link)))
     #expect(try FileSystem.symbolicLinkTarget(link) == path(bed))
@@ -136,8 +140,8 @@ struct ConsolePtyTests {
 
   @Test("leaves a link alone that was never a terminal's")
   func foreignLink() throws {
-    let directory = try TestDirectory()
-    let link = directory.path("console")
+    let directory = try TemporaryDirectory()
+    let link = directory.file("console")
     try FileSystem.makeSymbolicLink(link, to: "somewhere")
     let error = #expect(throws: DeviceError.self) {
       try ConsoleDevice(name: "console0", options: ConsoleOptions(.pty(link: link)))
@@ -148,7 +152,7 @@ struct ConsolePtyTests {
 
   @Test("refuses to put its link where a file is")
   func linkInTheWay() throws {
-    let directory = try TestDirectory()
+    let directory = try TemporaryDirectory()
     let file = try directory.makeFile("file", [1])
     let error = #expect(throws: DeviceError.self) {
       try ConsoleDevice(name: "console0", options: ConsoleOptions(.pty(link: file)))

@@ -2,6 +2,7 @@
 
 import Backends
 import Glibc
+import HostTesting
 import Linux
 import Synchronization
 import Testing
@@ -39,19 +40,22 @@ struct ConsoleStdioTests {
   func megabyte() throws {
     let typed = try Linux.Pipe(nonBlocking: false)
     let shown = try Linux.Pipe(nonBlocking: false)
-    let bed = try ConsoleBed(options(typed.reading.raw, shown.writing.raw))
+    var options = options(typed.reading.raw, shown.writing.raw)
+    options.patience = soon
+    options.inputPatience = soon
+    let bed = try ConsoleBed(options)
     let out = randomBytes(1 << 20, seed: 5)
     let reader = try WorkerThread.start(name: "reader", state: try shown.reading.duplicate()) {
       (shown: consuming FileDescriptor) in
-      (try? readBytes(1 << 20, from: shown, within: .seconds(120))) ?? []
+      (try? readBytes(1 << 20, from: shown, within: soon)) ?? []
     }
-    #expect(try bed.say(out, pieceSize: 4000, within: .seconds(120)) == out.count)
+    #expect(try bed.say(out, pieceSize: 4000, within: soon) == out.count)
     #expect(reader.join() == out)
     let writer = try WorkerThread.start(name: "writer", state: try typed.writing.duplicate()) {
       (typed: consuming FileDescriptor) in
       _ = try? typed.writeAll(randomBytes(1 << 20, seed: 6))
     }
-    let heard = try bed.hear(1 << 20, within: .seconds(120))
+    let heard = try bed.hear(1 << 20, within: soon)
     writer.join()
     #expect(heard == randomBytes(1 << 20, seed: 6))
   }
@@ -100,7 +104,7 @@ struct ConsoleStdioTests {
 
   @Test("writes into a file behind what is there")
   func regularFile() throws {
-    let directory = try TestDirectory()
+    let directory = try TemporaryDirectory()
     let path = try directory.makeFile("out", Array("before\n".utf8))
     let file = try FileDescriptor.open(path, .writeOnly)
     _ = lseek(file.raw, 0, SEEK_END)

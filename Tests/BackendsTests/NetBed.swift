@@ -6,6 +6,7 @@
 
 import Backends
 import Glibc
+import HostTesting
 import Linux
 import Synchronization
 import VirtioRing
@@ -18,7 +19,8 @@ struct PacketPair {
 
   init(type: __socket_type = SOCK_SEQPACKET) throws {
     var pair: [Int32] = [-1, -1]
-    guard unsafe socketpair(AF_UNIX, Int32(type.rawValue), 0, &pair) == 0 else {
+    let type = Int32(type.rawValue | SOCK_CLOEXEC.rawValue)
+    guard unsafe socketpair(AF_UNIX, type, 0, &pair) == 0 else {
       throw Errno.current
     }
     device = pair[0]
@@ -104,8 +106,8 @@ final class NetBed {
     options.onTrouble = log.hook
     if isPatient {
       // Long enough on the busiest machine.
-      options.bufferPatience = .seconds(60)
-      options.tapPatience = .seconds(60)
+      options.bufferPatience = soon
+      options.tapPatience = soon
     }
     device = try NetDevice(name: name, options: options)
     let accepted = features.union(format.features)
@@ -172,16 +174,6 @@ final class NetBed {
   var chains: UInt64 { statistics.chains }
   var bytes: UInt64 { statistics.bytes }
   var calls: UInt64 { statistics.calls }
-}
-
-/// Waits until something has come true. - Returns: whether it has.
-func eventually(_ condition: () -> Bool) -> Bool {
-  let end = ContinuousClock.now + soon
-  while !condition() {
-    guard ContinuousClock.now < end else { return false }
-    usleep(500)
-  }
-  return true
 }
 
 /// A flag that two threads of a test share.

@@ -2,6 +2,7 @@
 
 import Backends
 import Glibc
+import HostTesting
 import Linux
 import Synchronization
 import Testing
@@ -136,7 +137,7 @@ struct NetMergeTests {
   @Test("takes buffers of any size and number of pieces, empty ones too")
   func oddBuffers() throws {
     let bed = try bed()
-    var random = SystemRandomNumberGenerator()
+    var random = SplitMix(seed: 1)
     for round in 0..<60 {
       let size = Int.random(in: 14...3000, using: &random)
       var room = 0

@@ -5,30 +5,29 @@
 
 import Backends
 import Glibc
+import HostTesting
 import Linux
 import Testing
 import VirtioRing
 import VirtioTesting
 
-/// Runs a test's body on a thread in a network of its own, in which the kernel says nothing by itself: with IPv6
-/// it would look for routers and neighbours just when it likes.
-func inNewNetwork(_ body: @escaping @Sendable () throws -> Void) throws {
-  let worker = try WorkerThread<(any Error)?>.start(name: "network", state: 0) { _ in
+/// Makes a device whose tap may have been another's just before: it is busy until no program that starts has it
+/// any more.
+func netDevice(name: String = "net0", _ options: NetOptions) throws(DeviceError) -> NetDevice {
+  let end = ContinuousClock.now + soon
+  while true {
     do {
-      try CurrentThread.moveToNewNetwork()
-      // A kernel without IPv6 has no such file.
-      if let switches = try? FileDescriptor.open(
-        "/proc/sys/net/ipv6/conf/default/disable_ipv6", .writeOnly)
-      {
-        _ = try switches.write([UInt8(ascii: "1")])
-      }
-      try body()
-      return nil
+      return try NetDevice(name: name, options: options)
     } catch {
-      return error
+      guard isBusy(error), ContinuousClock.now < end else { throw error }
     }
+    pause(.milliseconds(1))
   }
-  if let error = worker.join() { throw error }
+}
+
+/// Whether a device could not be made since its tap is open.
+func isBusy(_ error: DeviceError) -> Bool {
+  error.description.contains("another program has it open")
 }
 
 /// A frame as a guest gets it.
@@ -51,7 +50,8 @@ final class NetTapBed {
     _ options: NetOptions, _ format: QueueFormat = .split, features: Features = [],
     station: Station = Station(2), name: String = "net0"
   ) throws {
-    device = try NetDevice(name: name, options: options)
+    device = try netDevice(name: name, options)
+    try device.interfaceName.map { try NetworkInterface($0).waitForNeighbours() }
     self.station = station
     let accepted = features.union(format.features)
     #expect(device.offeredFeatures.isSuperset(of: accepted))
@@ -114,7 +114,8 @@ struct HostSocket: ~Copyable {
 
   /// Bound to a port of any address.
   init(port: UInt16) throws {
-    socket = FileDescriptor(owning: Glibc.socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0))
+    let type = Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue)
+    socket = FileDescriptor(owning: Glibc.socket(AF_INET, type, 0))
     var size: Int32 = 1 << 20
     #expect(unsafe setsockopt(socket.raw, SOL_SOCKET, SO_RCVBUF, &size, 4) == 0)
     var address = Self.address([0, 0, 0, 0], port)
@@ -154,7 +155,8 @@ struct HostSocket: ~Copyable {
 /// Removes an interface of this thread's network, whoever uses it (RTM_DELLINK of rtnetlink(7)).
 func removeInterface(_ name: String) throws {
   let index = UInt32(bitPattern: try NetworkInterface(name).index())
-  let route = FileDescriptor(owning: Glibc.socket(AF_NETLINK, Int32(SOCK_RAW.rawValue), 0))
+  let type = Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue)
+  let route = FileDescriptor(owning: Glibc.socket(AF_NETLINK, type, 0))
   func word(_ value: UInt32) -> [UInt8] { (0..<4).map { UInt8(value >> ($0 * 8) & 0xff) } }
   // struct nlmsghdr: length, type 17 with flags REQUEST and ACK, number, port. struct ifinfomsg.
   let message = word(32) + word(17 | 5 << 16) + word(1) + word(0)
@@ -162,13 +164,4 @@ func removeInterface(_ name: String) throws {
   // struct nlmsgerr behind its header: the error, 0 for none.
   let answer = try route.read(upTo: 1024)
   guard answer.count >= 20, answer[16..<20] == [0, 0, 0, 0] else { throw Errno.io }
-}
-
-/// How many descriptors this process has open.
-func openDescriptorCount() throws -> Int {
-  guard let directory = unsafe opendir("/proc/self/fd") else { throw Errno.current }
-  defer { unsafe closedir(directory) }
-  var count = 0
-  while unsafe readdir(directory) != nil { count += 1 }
-  return count
 }

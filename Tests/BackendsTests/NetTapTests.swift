@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
+import HostTesting
 import Linux
 import Synchronization
 import Testing
@@ -22,10 +23,12 @@ private func options(_ tap: String? = "tap0", address: Bool = true) -> NetOption
   return options
 }
 
-/// What making a device fails with.
-private func failure(_ options: NetOptions) -> String? {
+/// What making a device fails with. - Parameter wasOpen: whether its tap was another's just before.
+private func failure(_ options: NetOptions, wasOpen: Bool = false) -> String? {
   do throws(DeviceError) {
-    _ = try NetDevice(name: "net0", options: options)
+    _ =
+      wasOpen
+      ? try netDevice(options) : try NetDevice(name: "net0", options: options)
     return nil
   } catch {
     return error.description
@@ -49,7 +52,7 @@ struct NetTapTests {
         #expect(try interface.address() == IPv4Prefix("10.0.0.1/24"))
         #expect(device.isLinkUp)
       }
-      #expect(!interface.exists)
+      #expect(interface.isGone)
     }
   }
 
@@ -85,17 +88,19 @@ struct NetTapTests {
       try Tap.open(name: "kept").setPersistent(true)
       var options = options("kept", address: false)
       options.bridge = "br0"
-      for _ in 0..<2 { _ = try NetDevice(name: "net0", options: options) }
+      for _ in 0..<2 { _ = try netDevice(options) }
       #expect(throws: Errno.busy) {
         try NetworkInterface("kept").add(toBridge: NetworkInterface("br1"))
       }
       options.bridge = "br1"
       #expect(
-        failure(options)
+        failure(options, wasOpen: true)
           == "cannot put kept on bridge br1: it is on another bridge; take it off with "
           + "'ip link set kept nomaster'")
       options.bridge = "lo"
-      #expect(failure(options) == "cannot put kept on bridge lo: that interface is no bridge")
+      #expect(
+        failure(options, wasOpen: true)
+          == "cannot put kept on bridge lo: that interface is no bridge")
     }
   }
 
@@ -108,7 +113,7 @@ struct NetTapTests {
         failure(options)
           == "cannot put lg0 on bridge br7: there is no such bridge; make it with "
           + "'ip link add br7 type bridge'")
-      #expect(!NetworkInterface("lg0").exists)
+      #expect(NetworkInterface("lg0").isGone)
     }
   }
 
@@ -135,7 +140,7 @@ struct NetTapTests {
         var options = options("lg1")
         options.mtu = mtu
         #expect(failure(options) == "cannot make net0: an MTU has 68 to 65521 bytes, not \(mtu)")
-        #expect(!NetworkInterface("lg1").exists)
+        #expect(NetworkInterface("lg1").isGone)
       }
     }
   }
@@ -206,15 +211,15 @@ struct NetTapTests {
       // Other tests open and close theirs meanwhile, so one round without growth is enough.
       var growth = Int.max
       for _ in 0..<20 where growth > 0 {
-        let before = try openDescriptorCount()
+        let before = try Process.openDescriptorCount()
         for _ in 0..<3 {
-          let device = try NetDevice(name: "net0", options: options("lg0"))
+          let device = try netDevice(options("lg0"))
           let receive = try QueueBed(device, index: 0, byteCount: 4096)
           let transmit = try QueueBed(device, index: 1, byteCount: 4096)
           receive.stop()
           transmit.stop()
         }
-        growth = try openDescriptorCount() - before
+        growth = try Process.openDescriptorCount() - before
       }
       #expect(growth <= 0)
     }
@@ -360,15 +365,15 @@ struct NetTapTests {
       bed.device.configurationChange.observe { counter.value.add(1, ordering: .relaxed) }
       let interface = NetworkInterface("tap0")
       try interface.setUp(false)
-      #expect(eventually { !bed.device.isLinkUp })
+      #expect(eventually { counter.value.load(ordering: .relaxed) == 1 })
+      #expect(!bed.device.isLinkUp)
       #expect(bed.device.configuration()[6] == 0)
-      #expect(counter.value.load(ordering: .relaxed) == 1)
       // Frames meanwhile are lost, the queue is not.
       try bed.send(frame(60))
       #expect(bed.device.statistics[1].dropped == 1)
       try interface.setUp()
-      #expect(eventually { bed.device.isLinkUp })
-      #expect(counter.value.load(ordering: .relaxed) == 2)
+      #expect(eventually { counter.value.load(ordering: .relaxed) == 2 })
+      #expect(bed.device.isLinkUp)
       let socket = try HostSocket(port: 7)
       try socket.send([9], to: bed.station, port: 9)
       #expect(try bed.next(Packet.udp)?.frame.suffix(1) == [9])
@@ -401,13 +406,14 @@ struct NetTapTests {
       let counter = SharedCounter()
       bed.device.configurationChange.observe { counter.value.add(1, ordering: .relaxed) }
       try removeInterface("tap0")
-      #expect(eventually { !bed.device.isLinkUp })
-      #expect(counter.value.load(ordering: .relaxed) == 1)
+      #expect(eventually { counter.value.load(ordering: .relaxed) == 1 })
+      #expect(!bed.device.isLinkUp)
       for _ in 0..<10 { try bed.send(frame(60)) }
       #expect(try isAsleep(threads: "lost0-rx"))
       bed.stop()
       #expect(bed.receive.inFlightCount == 0)
       // Once, whoever has found it and however much the driver sends.
+      #expect(counter.value.load(ordering: .relaxed) == 1)
       #expect(log.lines.count == 1 && log.lines[0].hasPrefix("lost0: the host's interface is gone"))
     }
   }

@@ -2,6 +2,7 @@
 
 import Backends
 import Glibc
+import HostTesting
 import Linux
 import Synchronization
 import Testing

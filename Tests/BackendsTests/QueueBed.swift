@@ -4,6 +4,7 @@
 // test's thread is the driver and the control thread in one.
 
 import Backends
+import HostTesting
 import Linux
 import Testing
 import VirtioRing
@@ -25,9 +26,6 @@ enum QueueFormat: String, CaseIterable, CustomStringConvertible, Sendable {
     }
   }
 }
-
-/// How long a test waits at most for what must come, on a machine that has much else to do.
-let soon = Duration.seconds(120)
 
 /// A class, so that `#expect` can take calls of it: drivers and queues cannot be copied.
 final class QueueBed {

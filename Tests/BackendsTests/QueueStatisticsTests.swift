@@ -2,6 +2,7 @@
 //
 // What each device counts for requests that are known exactly, and what is seen while one hangs.
 
+import HostTesting
 import Linux
 import Testing
 import VirtioRing
@@ -85,7 +86,7 @@ import VirtioTesting
   }
 
   @Test func `a request for entropy is in flight while the source has none`() throws {
-    let directory = try TestDirectory()
+    let directory = try TemporaryDirectory()
     let path = try directory.makeFIFO("entropy")
     // Both ends: the source neither fails to open nor ends.
     let source = try FileDescriptor.open(path, .readWrite)
@@ -147,8 +148,8 @@ import VirtioTesting
   }
 
   @Test func `what a guest prints and is typed is counted by direction`() throws {
-    let directory = try TestDirectory()
-    let path = directory.path("console")
+    let directory = try TemporaryDirectory()
+    let path = directory.file("console")
     let bed = try ConsoleBed(ConsoleOptions(.socket(path: path)))
     let client = try UnixSocket.connect(path)
     try bed.say("to the host")

@@ -2,6 +2,7 @@
 //
 // What a process shows of its counters, and what its readers bear.
 
+import HostTesting
 import Linux
 import Testing
 import VirtioRing
@@ -150,7 +151,7 @@ import VirtioTesting
     #expect(throws: StatisticsError.notSealed) {
       _ = try StatisticsReading(hostile(bytes, seals: []))
     }
-    let directory = try TestDirectory()
+    let directory = try TemporaryDirectory()
     let path = try directory.makeFile("plain", bytes)
     #expect(throws: StatisticsError.notSealed) {
       _ = try StatisticsReading(try FileDescriptor.open(path))

@@ -1,54 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What these tests need of the file system.
+// What these tests see of a device: its lines, and whether its threads sleep.
 
 import Glibc
+import HostTesting
 import Linux
 import Synchronization
-
-/// A directory of its own for one test, removed with the files directly in it when the test lets it go.
-final class TestDirectory {
-  let path: String
-
-  init() throws {
-    var template = Array("/tmp/lgdev-backends-XXXXXX".utf8.map(CChar.init(bitPattern:))) + [0]
-    let isMade = unsafe template.withUnsafeMutableBufferPointer { buffer in
-      guard let base = buffer.baseAddress else { return false }
-      return unsafe mkdtemp(base) != nil
-    }
-    guard isMade else { throw Errno.current }
-    path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-  }
-
-  /// The path of a file in it.
-  func path(_ name: String) -> String { "\(path)/\(name)" }
-
-  /// Makes a file with these bytes. - Returns: its path.
-  func makeFile(_ name: String, _ bytes: [UInt8]) throws -> String {
-    let file = try FileDescriptor.open(path(name), [.writeOnly, .create, .exclusive])
-    try file.writeAll(bytes)
-    return path(name)
-  }
-
-  /// Makes a FIFO. - Returns: its path.
-  func makeFIFO(_ name: String) throws -> String {
-    guard unsafe mkfifo(path(name), 0o600) == 0 else { throw Errno.current }
-    return path(name)
-  }
-
-  deinit {
-    if let directory = unsafe opendir(path) {
-      while let entry = unsafe readdir(directory) {
-        let name = unsafe withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-          unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-        }
-        if name != "." && name != ".." { unsafe unlink("\(path)/\(name)") }
-      }
-      unsafe closedir(directory)
-    }
-    unsafe rmdir(path)
-  }
-}
 
 /// Collects lines that a device reports.
 final class LineCollector: Sendable {
@@ -60,6 +17,11 @@ final class LineCollector: Sendable {
   var hook: @Sendable (String) -> Void {
     { line in self.collected.withLock { $0.append(line) } }
   }
+}
+
+/// How many lines a device that reports one a second may have reported since a moment.
+func lineLimit(since start: ContinuousClock.Instant) -> Int {
+  Int((ContinuousClock.now - start).components.seconds) + 1
 }
 
 /// How long threads of this process with a name have wanted a processor so far: the time that they had one,
@@ -77,13 +39,13 @@ func usedTime(ofThreads name: String) throws -> Duration {
 }
 
 private func awaitTime(ofThreads name: String, fields: Int) throws -> Duration {
-  let end = ContinuousClock.now + .seconds(120)
-  while true {
-    let found = try time(ofThreads: name, fields: fields)
-    if found > .zero { return found }
-    guard ContinuousClock.now < end else { throw NoSuchThread(name: name) }
-    usleep(1000)
+  var found = Duration.zero
+  let hasBegun = try eventually {
+    found = try time(ofThreads: name, fields: fields)
+    return found > .zero
   }
+  guard hasBegun else { throw NoSuchThread(name: name) }
+  return found
 }
 
 /// Whether threads of this process with a name are asleep for most of the time in which something is done.

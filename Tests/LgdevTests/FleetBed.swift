@@ -64,10 +64,17 @@ struct FleetBed {
     typealias Call = @convention(c) (Int32, Int32, Int32) -> Int32
     guard let symbol = unsafe dlsym(nil, "tgkill") else { return }
     let tgkill = unsafe unsafeBitCast(symbol, to: Call.self)
-    let threads = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")) ?? []
-    for thread in threads.compactMap({ Int32($0) }) {
-      let name = try? String(contentsOfFile: "/proc/self/task/\(thread)/comm", encoding: .utf8)
-      if name == "signals\n" { _ = tgkill(getpid(), thread, signal) }
+    // A thread has its name from when it first runs.
+    while true {
+      let threads = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")) ?? []
+      for thread in threads.compactMap({ Int32($0) }) {
+        let name = try? String(contentsOfFile: "/proc/self/task/\(thread)/comm", encoding: .utf8)
+        if name == "signals\n" {
+          _ = tgkill(getpid(), thread, signal)
+          return
+        }
+      }
+      usleep(1000)
     }
   }
 

@@ -5,6 +5,7 @@
 import ArgumentParser
 import Backends
 import Foundation
+import HostTesting
 import LguestTransport
 import Logging
 import Testing

@@ -4,6 +4,7 @@
 
 import Backends
 import Glibc
+import HostTesting
 import LguestTesting
 import LguestTransport
 import Linux

@@ -4,6 +4,7 @@
 // alone shows it, else 1.
 
 import Foundation
+import HostTesting
 import Testing
 
 @Suite(.timeLimit(.minutes(20))) struct GuestRefusalTests {

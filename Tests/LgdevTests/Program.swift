@@ -3,39 +3,13 @@
 // Program: the built lgdev, run as a user runs it, in a directory of its own.
 
 import Foundation
+import HostTesting
 
 /// Something about a run that should not be.
 struct ProgramError: Error, CustomStringConvertible {
   let description: String
 
   init(_ description: String) { self.description = description }
-}
-
-/// An empty directory, removed with all that is in it when this goes.
-final class TemporaryDirectory {
-  let path: String
-
-  init() throws {
-    // Short, since sockets' paths must be.
-    path = "/tmp/lgdev-\(UInt32.random(in: 0...UInt32.max))"
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-
-  /// The names of what is in it.
-  var names: [String] {
-    get throws { try FileManager.default.contentsOfDirectory(atPath: path).sorted() }
-  }
-
-  /// Makes a file of zeros.
-  func makeFile(_ name: String, size: Int) throws {
-    try Data(count: size).write(to: URL(fileURLWithPath: "\(path)/\(name)"))
-  }
-
-  func text(_ name: String) throws -> String {
-    try String(contentsOfFile: "\(path)/\(name)", encoding: .utf8)
-  }
 }
 
 /// A running lgdev.
@@ -92,7 +66,7 @@ final class Program {
     _ arguments: [String], in directory: TemporaryDirectory
   ) throws -> (code: Int32, output: String, errors: [String]) {
     let program = try Program(arguments, in: directory)
-    let code = try program.exitCode(within: 10)
+    let code = try program.exitCode()
     return (code, try program.files.text("out"), try program.errorLines)
   }
 
@@ -109,40 +83,33 @@ final class Program {
 
   /// Waits until it says that it listens, `count` times.
   func awaitListening(_ count: Int = 1) throws {
-    try wait(60, "it does not listen") {
+    try wait("it does not listen") {
       try errorLines.count { $0.contains(": listening on ") } == count
     }
   }
 
   /// Waits until it has printed a line.
   func awaitLine(_ part: String) throws {
-    try wait(60, "it does not print '\(part)'") { try errorLines.contains { $0.contains(part) } }
+    try wait("it does not print '\(part)'") { try errorLines.contains { $0.contains(part) } }
   }
 
-  /// Waits for its end.
-  ///
-  /// - Parameter seconds: counted in naps of this thread, which take longer where others have the processors.
-  func exitCode(within seconds: Double) throws -> Int32 {
-    let nap = 0.005
-    var napCount = 0
-    while process.isRunning {
-      guard Double(napCount) * nap < seconds else {
-        throw ProgramError("it still runs after \(seconds) s; it said \(try errorLines)")
-      }
-      usleep(UInt32(nap * 1e6))
-      napCount += 1
+  /// Waits for its end. - Returns: its exit code; 128 and the signal's number where one has killed it.
+  func exitCode() throws -> Int32 {
+    guard eventually({ !process.isRunning }) else {
+      throw ProgramError("it still runs; it said \(try errorLines)")
     }
     return process.terminationReason == .exit
       ? process.terminationStatus : 128 + process.terminationStatus
   }
 
-  private func wait(_ seconds: Double, _ trouble: String, until isDone: () throws -> Bool) throws {
-    let start = Date()
-    while try !isDone() {
-      guard process.isRunning, Date().timeIntervalSince(start) < seconds else {
-        throw ProgramError("\(trouble); it said \(try errorLines)")
-      }
-      usleep(5000)
+  private func wait(_ trouble: String, until isDone: () throws -> Bool) throws {
+    let isDone = try eventually {
+      // A line may be its last.
+      let isRunning = process.isRunning
+      if try isDone() { return true }
+      guard isRunning else { throw ProgramError("\(trouble); it said \(try errorLines)") }
+      return false
     }
+    guard isDone else { throw ProgramError("\(trouble); it said \(try errorLines)") }
   }
 }

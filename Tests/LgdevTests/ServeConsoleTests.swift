@@ -3,6 +3,7 @@
 // The program with a console at a terminal, and with all four devices.
 
 import Glibc
+import HostTesting
 import Linux
 import Testing
 import VhostUserTesting
@@ -30,7 +31,7 @@ import VirtioTesting
     try program.awaitListening()
     #expect(try !terminal.terminal.settings().echoes)
     try end(program, terminal)
-    #expect(try program.exitCode(within: 30) == exitCode)
+    #expect(try program.exitCode() == exitCode)
     #expect(try terminal.terminal.settings().echoes)
     #expect(try directory.names == names)
   }
@@ -100,7 +101,7 @@ import VirtioTesting
     }
     #expect(try UnixSocket.state(of: "\(directory.path)/line") == .live)
     program.send(SIGTERM)
-    #expect(try program.exitCode(within: 30) == 0)
+    #expect(try program.exitCode() == 0)
     #expect(try directory.names == ["disk.img", "log"])
   }
 }

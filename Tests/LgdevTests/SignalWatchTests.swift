@@ -2,6 +2,7 @@
 //
 // The end that does not wait for requests which never finish.
 
+import HostTesting
 import Linux
 import Synchronization
 import Testing
@@ -20,17 +21,12 @@ import Testing
     }
   }
 
-  private func sleep(_ time: Duration) {
-    var nobody: InlineArray<1, PollEntry> = [.ignored]
-    _ = try? Poll.wait(&nobody, timeout: time)
-  }
-
   @Test func `an end in good time is left alone`() throws {
     let count = Count()
     let watch = try SignalWatch(
-      try SignalFD.taking([]), patience: .seconds(60), count.actions)
+      try SignalFD.taking([]), patience: soon, count.actions)
     watch.expectEnd()
-    sleep(.milliseconds(50))
+    pause(.milliseconds(50))
     watch.finish()
     #expect(count.surrenders.load(ordering: .relaxed) == 0)
   }
@@ -39,14 +35,12 @@ import Testing
     let count = Count()
     let watch = try SignalWatch(
       try SignalFD.taking([]), patience: .milliseconds(50), count.actions)
-    sleep(.milliseconds(200))
+    pause(.milliseconds(200))
     #expect(count.surrenders.load(ordering: .relaxed) == 0)
     watch.expectEnd()
-    for _ in 0..<100 where count.surrenders.load(ordering: .relaxed) == 0 {
-      sleep(.milliseconds(50))
-    }
-    #expect(count.surrenders.load(ordering: .relaxed) == 1)
+    #expect(eventually { count.surrenders.load(ordering: .relaxed) > 0 })
     watch.finish()
+    #expect(count.surrenders.load(ordering: .relaxed) == 1)
   }
 
   @Test func `the last resort removes what there is and ends the process with 1`() async throws {

@@ -3,6 +3,7 @@
 // The program where standard input, output and error are closed, as some that start daemons leave them.
 
 import Foundation
+import HostTesting
 import Testing
 
 @Suite(.timeLimit(.minutes(20))) struct StandardStreamsTests {

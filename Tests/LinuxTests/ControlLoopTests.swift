@@ -3,6 +3,7 @@
 // What a control thread waits with: signals, timers.
 
 import Glibc
+import HostTesting
 import Testing
 
 @testable import Linux
@@ -48,7 +49,7 @@ import Testing
     #expect(try timer.expirations() == 0)
     let start = MonotonicClock.nanoseconds
     try timer.set(after: .milliseconds(5))
-    let found = try Poll.wait(for: .readable, on: timer.descriptor, timeout: .seconds(10))
+    let found = try Poll.wait(for: .readable, on: timer.descriptor, timeout: soon)
     #expect(found == .readable)
     #expect(MonotonicClock.nanoseconds - start >= 5_000_000)
     #expect(try timer.expirations() == 1)
@@ -56,7 +57,7 @@ import Testing
     try timer.set(after: .milliseconds(1), every: .milliseconds(1))
     var count: UInt64 = 0
     while count < 3 {
-      _ = try Poll.wait(for: .readable, on: timer.descriptor, timeout: .seconds(10))
+      _ = try Poll.wait(for: .readable, on: timer.descriptor, timeout: soon)
       count += try timer.expirations()
     }
     try timer.cancel()
@@ -68,7 +69,7 @@ import Testing
   @Test func timerWithoutDelayGoesOffAtOnce() throws {
     let timer = try TimerFD()
     try timer.set(after: .zero)
-    let found = try Poll.wait(for: .readable, on: timer.descriptor, timeout: .seconds(10))
+    let found = try Poll.wait(for: .readable, on: timer.descriptor, timeout: soon)
     #expect(found == .readable)
   }
 }

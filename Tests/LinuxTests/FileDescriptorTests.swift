@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
+import HostTesting
 import Testing
 
 @testable import Linux
@@ -21,6 +22,7 @@ import Testing
     let pipe = try Pipe(nonBlocking: false)
     let writing = try pipe.writing.duplicate()
     pipe.end()
+    #expect(try Poll.wait(for: [], on: writing, timeout: soon) == .error)
     #expect(throws: Errno.brokenPipe) { _ = try writing.write([1]) }
   }
 
@@ -97,6 +99,7 @@ import Testing
     #expect(try pipe.reading.consumeWakeups() == .none)
     let reading = try pipe.reading.duplicate()
     pipe.end()
+    #expect(try seesEnd(reading))
     #expect(try reading.consumeWakeups() == .closed)
   }
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HostTesting
 import Testing
 
 @testable import Linux
 
 @Suite(.timeLimit(.minutes(20))) struct FileLockTests {
   @Test func anotherOpeningIsKeptOutUntilTheLockIsGivenUp() throws {
-    let directory = TemporaryDirectory()
+    let directory = try TemporaryDirectory()
     let path = directory.file("image")
     let first = try FileDescriptor.open(path, [.readWrite, .create])
     let second = try FileDescriptor.open(path, .readWrite)
@@ -24,7 +25,7 @@ import Testing
   }
 
   @Test func readersShareAndKeepAWriterOut() throws {
-    let directory = TemporaryDirectory()
+    let directory = try TemporaryDirectory()
     let path = directory.file("image")
     let first = try FileDescriptor.open(path, [.readWrite, .create])
     let second = try FileDescriptor.open(path, .readWrite)
@@ -35,7 +36,7 @@ import Testing
   }
 
   @Test func aDuplicateSharesTheLocksAndKeepsThem() throws {
-    let directory = TemporaryDirectory()
+    let directory = try TemporaryDirectory()
     let path = directory.file("image")
     let other = try FileDescriptor.open(path, [.readWrite, .create])
     let copy = try lockedCopy(path)
@@ -45,7 +46,7 @@ import Testing
   }
 
   @Test func waitingEndsWhenTheOtherGivesUp() throws {
-    let directory = TemporaryDirectory()
+    let directory = try TemporaryDirectory()
     let path = directory.file("image")
     let first = try FileDescriptor.open(path, [.readWrite, .create])
     let second = try FileDescriptor.open(path, .readWrite)
@@ -59,7 +60,7 @@ import Testing
   }
 
   @Test func aLockNeedsTheRightAccess() throws {
-    let directory = TemporaryDirectory()
+    let directory = try TemporaryDirectory()
     let path = directory.file("image")
     let reader = try FileDescriptor.open(path, [.readOnly, .create])
     #expect(throws: Errno.badFileDescriptor) {

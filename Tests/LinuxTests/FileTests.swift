@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
+import HostTesting
 import Testing
 
 @testable import Linux
 
 @Suite(.timeLimit(.minutes(20))) struct FileTests {
   @Test func openMakesAFileThatIsClosedOnExec() throws {
-    let directory = TemporaryDirectory()
+    let directory = try TemporaryDirectory()
     let path = directory.file("new")
     #expect(throws: Errno.notFound) { _ = try FileDescriptor.open(path, .readWrite) }
     let file = try FileDescriptor.open(path, [.readWrite, .create, .exclusive], mode: 0o600)
@@ -19,7 +20,7 @@ import Testing
   }
 
   @Test func positionedReadsAndWritesLeaveTheStreamAlone() throws {
-    let directory = TemporaryDirectory()
+    let directory = try TemporaryDirectory()
     let file = try FileDescriptor.open(directory.path, [.readWrite, .temporary])
     #expect(try file.write([1, 2, 3, 4], at: 10) == 4)
     try file.writeAll([9, 9])
@@ -44,7 +45,7 @@ import Testing
   }
 
   @Test func statusTellsKindsApart() throws {
-    let directory = TemporaryDirectory()
+    let directory = try TemporaryDirectory()
     let file = try FileDescriptor.open(directory.path, [.readWrite, .temporary])
     try file.truncate(to: 12345)
     let status = try file.status()
@@ -62,7 +63,7 @@ import Testing
   }
 
   @Test func namesAreMovedAndRemoved() throws {
-    let directory = TemporaryDirectory()
+    let directory = try TemporaryDirectory()
     let path = directory.file("one")
     _ = try FileDescriptor.open(path, [.writeOnly, .create])
     #expect(FileSystem.exists(path))

@@ -230,7 +230,7 @@ private func contained(_ file: borrowing FileDescriptor, _ length: Int) throws -
     await #expect(processExitsWith: .signal(SIGBUS)) {
       let kept = try contained(Memfd.create(name: "sent", size: 4096), 4096)
       kill(getpid(), SIGBUS)
-      sleep(10)
+      sleep(120)
       precondition(!kept.isPoisoned)
     }
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HostTesting
 import Linux
 import Testing
 
@@ -12,19 +13,20 @@ struct PipeAndWatchTests {
     try pipe.writing.writeAll([1, 2, 3])
     #expect(try pipe.reading.read(upTo: 10) == [1, 2, 3])
     pipe.writing = try FileDescriptor.open("/dev/null")
+    #expect(try seesEnd(pipe.reading))
     #expect(try pipe.reading.read(upTo: 10).isEmpty)
   }
 
   @Test("a watch becomes readable when its file is opened, and not before")
   func watch() throws {
-    let directory = TemporaryDirectory()
+    let directory = try TemporaryDirectory()
     let path = directory.file("watched")
     _ = try FileDescriptor.open(path, [.writeOnly, .create])
     let watch = try OpenWatch(path)
     #expect(try Poll.wait(for: .readable, on: watch.descriptor, timeout: .zero).isEmpty)
     for _ in 0..<2 {
       _ = try FileDescriptor.open(path)
-      let found = try Poll.wait(for: .readable, on: watch.descriptor, timeout: .seconds(60))
+      let found = try Poll.wait(for: .readable, on: watch.descriptor, timeout: soon)
       #expect(found == .readable)
       watch.drain()
       #expect(try Poll.wait(for: .readable, on: watch.descriptor, timeout: .zero).isEmpty)
@@ -33,7 +35,7 @@ struct PipeAndWatchTests {
 
   @Test("a symbolic link says where it points, and nothing else is one")
   func link() throws {
-    let directory = TemporaryDirectory()
+    let directory = try TemporaryDirectory()
     let path = directory.file("link")
     try FileSystem.makeSymbolicLink(path, to: "/nowhere/at all")
     #expect(try FileSystem.symbolicLinkTarget(path) == "/nowhere/at all")

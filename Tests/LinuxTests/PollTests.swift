@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HostTesting
 import Testing
 
 @testable import Linux
@@ -12,7 +13,7 @@ import Testing
       PollEntry(fd: quiet.descriptor.raw), PollEntry(fd: loud.descriptor.raw), .ignored,
       PollEntry(fd: quiet.descriptor.raw, events: .writable),
     ]
-    let ready = try Poll.wait(&entries, timeout: .seconds(10))
+    let ready = try Poll.wait(&entries, timeout: soon)
     #expect(ready == 2)
     let found = (0..<4).map { entries[$0].isReady }
     #expect(found == [false, true, false, true])
@@ -52,10 +53,10 @@ import Testing
     let reading = try pipe.reading.duplicate()
     pipe.end()
     entries[0] = PollEntry(fd: reading.raw, events: [])
-    #expect(try Poll.wait(&entries, timeout: .seconds(10)) == 1)
+    #expect(try Poll.wait(&entries, timeout: soon) == 1)
     #expect(entries[0].returned == .hangup)
     entries[0].fd = 100_000
-    #expect(try Poll.wait(&entries, timeout: .seconds(10)) == 1)
+    #expect(try Poll.wait(&entries, timeout: soon) == 1)
     #expect(entries[0].returned == .invalid)
   }
 

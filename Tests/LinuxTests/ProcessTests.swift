@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
+import HostTesting
 import Testing
 
 @testable import Linux
@@ -39,7 +40,7 @@ import Testing
     // In a process of its own: the umask is everybody's.
     await #expect(processExitsWith: .success) {
       let before = Process.setUmask(0o077)
-      let directory = TemporaryDirectory()
+      let directory = try TemporaryDirectory()
       _ = try FileDescriptor.open(directory.file("f"), [.writeOnly, .create], mode: 0o666)
       #expect(try FileSystem.status(of: directory.file("f")).permissions == 0o600)
       // A socket gets what was asked for all the same.

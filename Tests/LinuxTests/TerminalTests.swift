@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HostTesting
 import Testing
 
 @testable import Linux
@@ -44,7 +45,7 @@ import Testing
     let before = try Poll.wait(for: .readable, on: pty.descriptor, timeout: .zero)
     #expect(before == [])
     try openBriefly(pty.path)
-    let after = try Poll.wait(for: .readable, on: pty.descriptor, timeout: .seconds(10))
+    let after = try Poll.wait(for: .readable, on: pty.descriptor, timeout: soon)
     #expect(after.contains(.hangup))
     #expect(throws: Errno.io) { _ = try pty.descriptor.read(upTo: 1) }
   }

@@ -3,6 +3,7 @@
 // Descriptors that come with messages: wrong ones are refused, and none is kept that should not be.
 // A socket pair tells: one end sees a hang-up when the last copy of the other is closed.
 
+import HostTesting
 import Linux
 import Testing
 import VhostUserTesting
@@ -33,7 +34,7 @@ struct LeakDetector: ~Copyable {
   /// Closes our own copy of what was given, and waits until all others are closed.
   mutating func isClosedEverywhere() throws -> Bool {
     given = nil
-    return try Poll.wait(for: [], on: kept, timeout: .seconds(60)).contains(.hangup)
+    return try Poll.wait(for: [], on: kept, timeout: soon).contains(.hangup)
   }
 }
 

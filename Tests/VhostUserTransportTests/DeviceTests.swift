@@ -3,6 +3,7 @@
 // Real devices behind the socket.
 
 import Backends
+import HostTesting
 import Linux
 import Synchronization
 import Testing
@@ -92,7 +93,7 @@ private final class DiskClient {
 
 @Suite(.timeLimit(.minutes(20))) struct DeviceTests {
   private func makeDisk(
-    _ directory: SocketDirectory, _ engine: BlockOptions.Engine, queues: Int = 1
+    _ directory: TemporaryDirectory, _ engine: BlockOptions.Engine, queues: Int = 1
   ) throws -> (device: BlockDevice, image: String) {
     let path = directory.file("disk.img")
     let image = try FileDescriptor.open(path, [.readWrite, .create])
@@ -107,7 +108,7 @@ private final class DiskClient {
     "a disk is written, flushed and read, also by the next front-end", arguments: formats,
     [BlockOptions.Engine.uring, .threads])
   func disk(_ features: Features, _ engine: BlockOptions.Engine) throws {
-    let directory = try SocketDirectory()
+    let directory = try TemporaryDirectory()
     let (device, image) = try makeDisk(directory, engine)
     defer { try? FileSystem.remove(image) }
     let bed = try ServerBed([device], in: directory)
@@ -129,7 +130,7 @@ private final class DiskClient {
   @Test(
     "a front-end that is gone with requests in flight leaves the disk whole", arguments: formats)
   func goneInFlight(_ features: Features) throws {
-    let directory = try SocketDirectory()
+    let directory = try TemporaryDirectory()
     let (device, image) = try makeDisk(directory, .auto)
     defer { try? FileSystem.remove(image) }
     let bed = try ServerBed([device], in: directory)
@@ -145,7 +146,7 @@ private final class DiskClient {
 
   @Test("memory that is cut off under a disk's requests is that front-end's trouble alone")
   func truncatedInFlight() throws {
-    let directory = try SocketDirectory()
+    let directory = try TemporaryDirectory()
     let (device, image) = try makeDisk(directory, .auto)
     defer { try? FileSystem.remove(image) }
     let bed = try ServerBed([device], in: directory)
@@ -162,7 +163,7 @@ private final class DiskClient {
 
   @Test("each queue of a disk is served", arguments: formats)
   func manyQueues(_ features: Features) throws {
-    let directory = try SocketDirectory()
+    let directory = try TemporaryDirectory()
     let (device, image) = try makeDisk(directory, .auto, queues: 4)
     defer { try? FileSystem.remove(image) }
     let bed = try ServerBed([device], in: directory)

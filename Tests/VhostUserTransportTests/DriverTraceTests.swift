@@ -3,6 +3,7 @@
 // A new driver, and one that comes back.
 
 import Backends
+import HostTesting
 import Linux
 import Testing
 import VhostUserTesting
@@ -79,7 +80,7 @@ import VirtioRing
 
   @Test("write-through, once chosen, outlives the connection and the driver")
   func writeThroughStays() throws {
-    let directory = try SocketDirectory()
+    let directory = try TemporaryDirectory()
     let path = directory.file("disk.img")
     try FileDescriptor.open(path, [.readWrite, .create]).truncate(to: 1 << 20)
     defer { try? FileSystem.remove(path) }

@@ -3,6 +3,7 @@
 // In-band notifications: kicks, calls and errors as messages.
 
 import Backends
+import HostTesting
 import Linux
 import Testing
 import VhostUserTesting

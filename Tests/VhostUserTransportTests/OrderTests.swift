@@ -3,6 +3,7 @@
 // Requests in any legal order: a front-end that does at random what it may do, with a model of what it
 // has said. A ring of which everything is said must serve; one that was stopped goes on where it stood.
 
+import HostTesting
 import Linux
 import Testing
 import VhostUserTesting

@@ -3,6 +3,7 @@
 // The places where a server and its front-ends meet.
 
 import Backends
+import HostTesting
 import Linux
 import Testing
 import VhostUserTesting
@@ -13,10 +14,11 @@ import VirtioTesting
 @Suite(.timeLimit(.minutes(20))) struct PlaceTests {
   @Test("a socket that nobody listens on any more is replaced")
   func staleSocket() throws {
-    let directory = try SocketDirectory()
+    let directory = try TemporaryDirectory()
     let path = directory.file("dev0.sock")
     do { _ = try UnixSocket.listen(path) }
     #expect(FileSystem.exists(path))
+    #expect(try eventually { try UnixSocket.state(of: path) == .stale })
     let bed = try ServerBed([EchoDevice()], in: directory)
     #expect(try EchoClient(try bed.frontEnd()).echo([1]) == [1])
   }
@@ -35,7 +37,7 @@ import VirtioTesting
 
   @Test("a file that is no socket is a clear error, and stays")
   func fileInTheWay() throws {
-    let directory = try SocketDirectory()
+    let directory = try TemporaryDirectory()
     let path = directory.file("dev0.sock")
     try FileSystem.makeDirectory(path)
     let error = #expect(throws: DeviceError.self) {
@@ -47,7 +49,7 @@ import VirtioTesting
 
   @Test("where one place is refused, sockets made before it are removed")
   func undone() throws {
-    let directory = try SocketDirectory()
+    let directory = try TemporaryDirectory()
     let good = directory.file("good.sock")
     #expect(throws: DeviceError.self) {
       _ = try ServerBed(
@@ -59,7 +61,7 @@ import VirtioTesting
 
   @Test("a path too long for a socket is a clear error")
   func pathTooLong() throws {
-    let directory = try SocketDirectory()
+    let directory = try TemporaryDirectory()
     let path = directory.file(String(repeating: "x", count: 108))
     let error = #expect(throws: DeviceError.self) {
       _ = try ServerBed([EchoDevice()], at: [.listen(path)], in: directory)
@@ -69,7 +71,7 @@ import VirtioTesting
 
   @Test("the socket has the permissions that were asked for", arguments: [0o600, 0o660, 0o777])
   func permissions(_ mode: UInt32) throws {
-    let directory = try SocketDirectory()
+    let directory = try TemporaryDirectory()
     let path = directory.file("dev0.sock")
     let bed = try ServerBed(
       [EchoDevice()], at: [.listen(path, SocketAccess(mode: mode))], in: directory)
@@ -92,7 +94,7 @@ import VirtioTesting
     let pair = try UnixSocket.pair()
     let bed = try ServerBed(
       [EchoDevice()], at: [.descriptor(try pair.second.duplicate().release())],
-      in: try SocketDirectory())
+      in: try TemporaryDirectory())
     do {
       let raw = RawFrontEnd(try pair.first.duplicate())
       #expect(try EchoClient(try FrontEnd(raw)).echo([1]) == [1])
@@ -103,7 +105,7 @@ import VirtioTesting
 
   @Test("a listening descriptor serves one front-end after the other")
   func listeningDescriptor() throws {
-    let directory = try SocketDirectory()
+    let directory = try TemporaryDirectory()
     let path = directory.file("dev0.sock")
     let listener = try UnixSocket.listen(path)
     let bed = try ServerBed(
@@ -121,20 +123,20 @@ import VirtioTesting
     let error = #expect(throws: DeviceError.self) {
       _ = try ServerBed(
         [EchoDevice()], at: [.descriptor(try event.descriptor.duplicate().release())],
-        in: try SocketDirectory())
+        in: try TemporaryDirectory())
     }
     #expect(error?.description.hasPrefix("cannot use file descriptor ") ?? false)
   }
 
   @Test("a server that connects finds a front-end that listens, and again when that was away")
   func connects() throws {
-    let directory = try SocketDirectory()
+    let directory = try TemporaryDirectory()
     let path = directory.file("front.sock")
     let bed = try ServerBed([EchoDevice()], at: [.connect(path)], in: directory)
     #expect(bed.lines.contains("no front-end at \(path): No such file or directory; trying again"))
     for _ in 0..<2 {
       let listener = try UnixSocket.listen(path)
-      _ = try Poll.wait(for: .readable, on: listener, timeout: .seconds(120))
+      _ = try Poll.wait(for: .readable, on: listener, timeout: soon)
       guard let socket = try UnixSocket.accept(on: listener) else { throw FrontEndError.closed }
       #expect(try EchoClient(try FrontEnd(RawFrontEnd(socket))).echo([1]) == [1])
       try FileSystem.remove(path)

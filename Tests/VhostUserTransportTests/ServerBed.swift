@@ -3,6 +3,7 @@
 // ServerBed: a server on a thread of its own, with a socket in a directory of its own.
 
 import Backends
+import HostTesting
 import Linux
 import Logging
 import Synchronization
@@ -41,25 +42,9 @@ final class LogLines: Sendable {
   }
 }
 
-/// A place for sockets, removed in the end.
-final class SocketDirectory: Sendable {
-  let path: String
-  private static let counter = Atomic<Int>(0)
-
-  init() throws {
-    let number = Self.counter.add(1, ordering: .relaxed).newValue
-    path = "/tmp/lgdev-test-\(Process.id)-\(number)"
-    try FileSystem.makeDirectory(path, mode: 0o700)
-  }
-
-  func file(_ name: String) -> String { "\(path)/\(name)" }
-
-  deinit { try? FileSystem.removeDirectory(path) }
-}
-
 /// A server that runs on its own thread until `stop()`.
 final class ServerBed {
-  let directory: SocketDirectory
+  let directory: TemporaryDirectory
   let devices: [any Device]
   let lines: LogLines
   private var thread: WorkerThread<Bool>?
@@ -87,9 +72,9 @@ final class ServerBed {
   /// Serves devices at `dev0.sock`, `dev1.sock`, … in a new directory, or at given places.
   init(
     _ devices: [any Device], at locations: [FrontEndLocation]? = nil,
-    in directory: SocketDirectory? = nil, once: Bool = false
+    in directory: TemporaryDirectory? = nil, once: Bool = false
   ) throws {
-    let directory = try directory ?? SocketDirectory()
+    let directory = try directory ?? TemporaryDirectory()
     let places =
       locations ?? devices.indices.map { .listen(directory.file("dev\($0).sock")) }
     self.directory = directory
@@ -161,19 +146,6 @@ final class ServerBed {
   }
 
   deinit { stop() }
-}
-
-/// Waits until something holds, five seconds at most, looking often at first.
-func eventually(_ holds: () throws -> Bool) rethrows -> Bool {
-  let end = MonotonicClock.nanoseconds + 5_000_000_000
-  var pause = Duration.microseconds(20)
-  while try !holds() {
-    guard MonotonicClock.nanoseconds < end else { return false }
-    var nobody: InlineArray<1, PollEntry> = [.ignored]
-    _ = try? Poll.wait(&nobody, timeout: pause)
-    pause = min(pause * 2, .milliseconds(5))
-  }
-  return true
 }
 
 /// A descriptor that can be optional in a class.

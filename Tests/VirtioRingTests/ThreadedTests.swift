@@ -3,6 +3,7 @@
 // Driver and device in two threads, as in life: what single-threaded tests cannot show is the order
 // of memory accesses, and words that change between a check and a use.
 
+import HostTesting
 import Linux
 import RingHarness
 import Synchronization
@@ -15,6 +16,7 @@ private final class Shared: Sendable {
   let kick: EventFD
   let call: EventFD
   let stop = Atomic<Bool>(false)
+  let hasBegun = Atomic<Bool>(false)
   let popped = Atomic<Int>(0)
   let refused = Atomic<Int>(0)
 
@@ -23,9 +25,9 @@ private final class Shared: Sendable {
     call = try EventFD()
   }
 
-  /// Sleeps until the descriptor is signalled. - Returns: false after ten seconds without.
+  /// Sleeps until the descriptor is signalled. - Returns: false where it never is.
   static func wait(_ event: borrowing EventFD) -> Bool {
-    guard let ready = try? Poll.wait(for: .readable, on: event.descriptor, timeout: .seconds(10)),
+    guard let ready = try? Poll.wait(for: .readable, on: event.descriptor, timeout: soon),
       ready.contains(.readable)
     else { return false }
     _ = event.drain()
@@ -143,6 +145,7 @@ private struct Hammer: Sendable {
         bed.memory.store(UInt16(choices.below(9)), at: ring.availableEntry(index))
         ring.availableIndex = UInt16(choices.below(12))
       }
+      shared.hasBegun.store(true, ordering: .relaxed)
     }
   }
 }
@@ -167,6 +170,7 @@ struct HammerTests {
       hammer.run()
       return 0
     }
+    while !shared.hasBegun.load(ordering: .relaxed) { pause(.milliseconds(1)) }
     let counts = takeAll(bed)
     shared.stop.store(true, ordering: .relaxed)
     _ = worker.join()

@@ -86,8 +86,6 @@ struct ConsoleHostParts: ~Copyable, Sendable {
 struct ConsoleHost<End: HostEnd & ~Copyable>: ~Copyable, Sendable {
   /// How much is moved at once.
   private static var pieceSize: Int { 16384 }
-  /// How long the guest may take no input before keys are thrown away.
-  private static var inputPatience: UInt64 { 1_000_000_000 }  // ns
   /// How long the last output may take to go when the console ends.
   private static var farewell: UInt64 { 250_000_000 }  // ns
 
@@ -104,6 +102,7 @@ struct ConsoleHost<End: HostEnd & ~Copyable>: ~Copyable, Sendable {
   private let bufferSize: Int
   private let overflow: ConsoleOptions.Overflow
   private let patience: Duration
+  private let inputPatience: Duration
   /// Since when the buffer is full and the reader takes nothing.
   private var outputStuckSince: UInt64?
   /// Whether that went on for too long.
@@ -130,6 +129,7 @@ struct ConsoleHost<End: HostEnd & ~Copyable>: ~Copyable, Sendable {
     output = ByteRing(capacity: bufferSize + Self.pieceSize)
     overflow = parts.options.overflow
     patience = parts.options.patience
+    inputPatience = parts.options.inputPatience
     fromGuest = parts.fromGuest
     toGuest = parts.toGuest
   }
@@ -196,12 +196,12 @@ struct ConsoleHost<End: HostEnd & ~Copyable>: ~Copyable, Sendable {
       let left = patience - .nanoseconds(now &- since)
       timeout = min(timeout ?? left, left)
     }
-    if let since = inputStuckSince, now &- since < Self.inputPatience {
-      let left = Duration.nanoseconds(Self.inputPatience &- (now &- since))
+    if let since = inputStuckSince, !isInputStuck(now) {
+      let left = inputPatience - .nanoseconds(now &- since)
       timeout = min(timeout ?? left, left)
     }
     if let since = leftSince {
-      let left = Duration.nanoseconds(Self.inputPatience &- min(Self.inputPatience, now &- since))
+      let left = max(.zero, inputPatience - .nanoseconds(now &- since))
       timeout = min(timeout ?? left, left)
     }
     return timeout
@@ -213,7 +213,7 @@ struct ConsoleHost<End: HostEnd & ~Copyable>: ~Copyable, Sendable {
       leftSince = nil
       return
     }
-    guard now &- since >= Self.inputPatience else { return }
+    guard .nanoseconds(now &- since) >= inputPatience else { return }
     leftSince = nil
     let count = end.forget()
     guard count > 0 else { return }
@@ -245,7 +245,7 @@ struct ConsoleHost<End: HostEnd & ~Copyable>: ~Copyable, Sendable {
 
   private func isInputStuck(_ now: UInt64) -> Bool {
     guard let since = inputStuckSince else { return false }
-    return now &- since >= Self.inputPatience
+    return .nanoseconds(now &- since) >= inputPatience
   }
 
   // MARK: Output

@@ -44,6 +44,9 @@ public struct ConsoleOptions: Sendable {
   /// until the reader takes something again.
   public var patience = Duration.seconds(10)
 
+  /// How long the guest may take no input before keys, and what a client that has left sent, are thrown away.
+  package var inputPatience = Duration.seconds(1)
+
   /// The size that the guest is told; nil for that of the terminal which the console is connected to, as it
   /// changes.
   public var size: TerminalSize?
