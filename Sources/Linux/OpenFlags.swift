@@ -23,7 +23,8 @@ public struct OpenFlags: OptionSet, Sendable, Hashable {
   public static let readWrite = OpenFlags(rawValue: O_RDWR)
   /// Make the file when it is not there (O_CREAT).
   public static let create = OpenFlags(rawValue: O_CREAT)
-  /// With `.create`: fail when it is there (O_EXCL).
+  /// With `.create`: fail when it is there. Without, of a block device: fail with `.busy` when it is mounted or used
+  /// otherwise by the system, and keep it from being so while it is open; of other files nothing (O_EXCL).
   public static let exclusive = OpenFlags(rawValue: O_EXCL)
   /// Cut the file to nothing (O_TRUNC).
   public static let truncate = OpenFlags(rawValue: O_TRUNC)

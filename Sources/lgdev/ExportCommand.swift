@@ -14,7 +14,8 @@ struct ExportCommand: ParsableCommand {
       'fusermount3 -u MOUNTPOINT' or SIGTERM, which ends this program.
 
       Images are locked as a disk's is: what a guest writes to cannot be exported
-      here (lgdev serve --export shows it), and nobody writes meanwhile.
+      here (lgdev serve --export shows it), and nobody writes meanwhile. A device that
+      this machine has mounted cannot be exported writable.
 
       FILES
         disk        the whole image

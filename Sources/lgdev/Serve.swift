@@ -22,7 +22,8 @@ struct Serve: ParsableCommand {
       DEVICES
         Each option can be given several times. Values are key=value pairs with
         commas between them; a comma inside a value is written twice. id=NAME
-        names a device and its socket.
+        names a device and its socket. A disk that this machine has mounted can be
+        served with ro only.
 
         --block path=disk.img[,serial=D1][,ro][,engine=auto|uring|threads]
                 [,cache=writeback|none][,queues=1][,blocksize=512|4096]

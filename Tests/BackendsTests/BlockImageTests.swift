@@ -89,11 +89,8 @@ struct BlockImageTests {
   @Test("on a block device is served", arguments: BlockOptions.Cache.allCases)
   func blockDevice(cache: BlockOptions.Cache) throws {
     let image = try TestImage(pattern(1 << 16))
-    let made = try Command("losetup", ["-f", "--show", image.path]).run()
-    let path = String(decoding: made.output.dropLast(), as: UTF8.self)
-    try #require(made.code == 0 && path.hasPrefix("/dev/loop"), "\(made)")
-    defer { _ = try? Command("losetup", ["-d", path]).run() }
-    var options = BlockOptions(path: path)
+    let loop = try LoopDevice(image.path)
+    var options = BlockOptions(path: loop.path)
     options.cache = cache
     let device = try BlockDevice(name: "block0", options: options)
     #expect(device.byteCount == 1 << 16)
@@ -102,6 +99,25 @@ struct BlockImageTests {
     #expect(try bed.write(8, pattern(4096, seed: 7)).status == 0)
     #expect(try bed.flush().status == 0)
     #expect(try image.bytes(at: 4096, count: 4096) == pattern(4096, seed: 7))
+  }
+
+  @Test("on a block device that the system uses can be read only")
+  func usedBlockDevice() throws {
+    let image = try TestImage(byteCount: 1 << 16)
+    let loop = try LoopDevice(image.path)
+    var options = BlockOptions(path: loop.path)
+    // As a mount has it.
+    let user = try FileDescriptor.open(loop.path, [.readOnly, .exclusive])
+    #expect(try refusal(options).contains("it is mounted, or this machine uses it otherwise;"))
+    options.isReadOnly = true
+    _ = try BlockDevice(name: "block0", options: options)
+    _ = consume user
+    options.isReadOnly = false
+    let device = try BlockDevice(name: "block0", options: options)
+    #expect(throws: Errno.busy) {
+      _ = try FileDescriptor.open(loop.path, [.readOnly, .exclusive])
+    }
+    #expect(device.byteCount == 1 << 16)
   }
 
   @Test("without direct I/O is refused with cache=none, and told what to do")
@@ -114,4 +130,17 @@ struct BlockImageTests {
     #expect(
       try refusal(options).hasSuffix("its file system has no direct I/O; use cache=writeback"))
   }
+}
+
+/// A block device on a file, for as long as this lives.
+private final class LoopDevice {
+  let path: String
+
+  init(_ file: String) throws {
+    let made = try Command("losetup", ["-f", "--show", file]).run()
+    path = String(decoding: made.output.dropLast(), as: UTF8.self)
+    try #require(made.code == 0 && path.hasPrefix("/dev/loop"), "\(made)")
+  }
+
+  deinit { _ = try? Command("losetup", ["-d", path]).run() }
 }

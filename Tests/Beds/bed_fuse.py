@@ -751,6 +751,17 @@ class FuseBed(Bed):
       self._unmount(self._mount("device", device))
     finally:
       run(["losetup", "-d", device])
+    run(["mkfs.ext2", "-q", "-F", image])
+    device = run(["losetup", "-f", "--show", image]).strip()
+    try:
+      run(["mount", device, empty])
+      _same("it is mounted, or" in refusal(self.room, "--writable", device), True, "a device that is mounted")
+      self._unmount(self._mount("mounted", device))
+      run(["umount", empty])
+      self._unmount(self._mount("unmounted", "--writable", device))
+    finally:
+      run(["umount", "-q", empty], check=False)
+      run(["losetup", "-d", device])
     mounted = self._mount("busy", image)
     out = run([program(), "export", image, mounted.folder], check=False)
     _same("is busy: fuse.lgdev" in out, True, f"a busy mount point: {out.strip()}")

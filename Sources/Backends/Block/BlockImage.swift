@@ -58,16 +58,22 @@ final class BlockImage: Sendable {
     _ options: BlockOptions, _ action: String, isServed: Bool
   ) throws(DeviceError) -> FileDescriptor {
     do throws(Errno) {
-      // Not to wait matters where the path names a pipe or a terminal, which are refused above.
+      // Not to wait matters where the path names a pipe or a terminal, which are refused above. What the system
+      // itself has mounted would be damaged by another writer, and that file system by it.
+      let mode: OpenFlags = options.isReadOnly ? .readOnly : [.readWrite, .exclusive]
       return try FileDescriptor.open(
-        options.path,
-        [options.isReadOnly ? .readOnly : .readWrite, .nonBlocking, .noControllingTerminal])
+        options.path, mode.union([.nonBlocking, .noControllingTerminal]))
     } catch .notFound {
       // Who exports an image means one that is there.
       let advice = isServed ? "make one with 'truncate -s 1G \(options.path)'" : "name another"
       throw DeviceError(action, "there is no such file; \(advice)")
     } catch .isDirectory {
       throw DeviceError(action, "it is a directory; name a file in it")
+    } catch .busy {
+      throw DeviceError(
+        action,
+        "it is mounted, or this machine uses it otherwise; unmount it (findmnt, lsblk), or use it read-only"
+      )
     } catch .noSuchDeviceOrAddress {
       throw DeviceError(action, "it is a socket, or a device that is not there; name another")
     } catch {
