@@ -31,13 +31,29 @@ void lg_segments_init(struct lguest *lg)
 	gdt[LG_GUEST_DS >> 3] = GUEST_DATA;
 }
 
+static void forget(u32 *selector, u32 index)
+{
+	if (*selector >> 3 == index)
+		*selector = 0;
+}
+
 static void set_descriptor(struct lguest *lg, u32 index, u64 descriptor)
 {
+	struct lg_selectors *checked = &lg->checked;
+
 	if (lg->state->guest_gdt[index] == descriptor)
 		return;
 	lg->state->guest_gdt[index] = descriptor;
-	/* No selector has been checked against this one. */
-	lg->checked.cs = 0;
+	/*
+	 * No selector has been checked against this one.  0 is always good for
+	 * data, and never there for code.
+	 */
+	if (checked->cs >> 3 == index || checked->ss >> 3 == index)
+		checked->cs = 0;
+	forget(&checked->ds, index);
+	forget(&checked->es, index);
+	forget(&checked->fs, index);
+	forget(&checked->gs, index);
 }
 
 void lg_load_gdt_entry(struct lguest *lg, u32 index, u32 low, u32 high)
@@ -72,10 +88,22 @@ void lg_load_tls(struct lguest *lg, u32 gpa)
 		lg_update_syscall(lg);
 }
 
-static u32 checked_selector(struct lguest *lg, u32 selector)
+static u32 checked_selector(struct lguest *lg, u32 selector, u32 checked)
 {
-	return lg_data_selector_ok(lg->state->guest_gdt, selector) ?
+	return selector == checked ||
+	       lg_data_selector_ok(lg->state->guest_gdt, selector) ?
 	       selector : 0;
+}
+
+static void check_code(struct lguest *lg)
+{
+	const u64 *gdt = lg->state->guest_gdt;
+	struct lg_regs *regs = lg_regs(lg);
+
+	if (!lg_code_selector_ok(gdt, regs->cs))
+		lg_kill(lg, "bad code segment %#x", regs->cs);
+	else if (!lg_stack_selector_ok(gdt, regs->ss, regs->cs & 3))
+		lg_kill(lg, "bad stack segment %#x", regs->ss);
 }
 
 /* Most entries are with the selectors of the last one. */
@@ -94,24 +122,18 @@ static bool checked_before(const struct lg_selectors *checked,
  */
 void lg_segments_check(struct lguest *lg)
 {
-	const u64 *gdt = lg->state->guest_gdt;
+	const struct lg_selectors *checked = &lg->checked;
 	struct lg_regs *regs = lg_regs(lg);
 
 	regs->eflags = (regs->eflags & LG_EFLAGS_GUEST) | LG_EFLAGS_ALWAYS;
-	if (checked_before(&lg->checked, regs))
+	if (checked_before(checked, regs))
 		return;
-	regs->ds = checked_selector(lg, regs->ds);
-	regs->es = checked_selector(lg, regs->es);
-	regs->fs = checked_selector(lg, regs->fs);
-	regs->gs = checked_selector(lg, regs->gs);
-	if (!lg_code_selector_ok(gdt, regs->cs)) {
-		lg_kill(lg, "bad code segment %#x", regs->cs);
-		return;
-	}
-	if (!lg_stack_selector_ok(gdt, regs->ss, regs->cs & 3)) {
-		lg_kill(lg, "bad stack segment %#x", regs->ss);
-		return;
-	}
+	regs->ds = checked_selector(lg, regs->ds, checked->ds);
+	regs->es = checked_selector(lg, regs->es, checked->es);
+	regs->fs = checked_selector(lg, regs->fs, checked->fs);
+	regs->gs = checked_selector(lg, regs->gs, checked->gs);
+	if (regs->cs != checked->cs || regs->ss != checked->ss)
+		check_code(lg);
 	lg->checked = (struct lg_selectors){
 		regs->cs, regs->ss, regs->ds, regs->es, regs->fs, regs->gs,
 	};
