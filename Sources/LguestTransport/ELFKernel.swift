@@ -72,15 +72,17 @@ enum ELFKernel {
     _ image: KernelImage, _ file: GuestFile
   ) throws(LguestError) -> Bool {
     let word = Array("lguest".utf8)
-    let chunk = 1 << 20
+    let chunk: UInt64 = 1 << 18
     for piece in image.pieces {
-      var position: UInt64 = 0
-      while position < piece.byteCount {
+      // From the end, as a kernel's strings are behind its code.
+      var end = piece.byteCount
+      while end > 0 {
+        let start = end > chunk ? end - chunk : 0
         // Chunks overlap, so that no word is cut.
-        let count = Int(min(UInt64(chunk + word.count - 1), piece.byteCount - position))
-        let bytes = try file.header(at: piece.offset + position, count: count)
+        let stop = min(end + UInt64(word.count - 1), piece.byteCount)
+        let bytes = try file.header(at: piece.offset + start, count: Int(stop - start))
         if bytes.holds(word) { return true }
-        position += UInt64(chunk)
+        end = start
       }
     }
     return false
