@@ -35,12 +35,14 @@ static void root_of_noise(void)
 	for (uint32_t i = 0; i < PAGE_SIZE / 4; i++)
 		root[i] = random();
 	hypercall(HCALL_NEW_PGTABLE, physical(root), 0, 0, 0);
+	flush_all();
 }
 
 /* A root in which not even this code is mapped. */
 static void root_of_nothing(void)
 {
 	hypercall(HCALL_NEW_PGTABLE, physical(page_alloc()), 0, 0, 0);
+	flush_all();
 }
 
 static void pte_outside(void)

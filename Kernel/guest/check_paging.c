@@ -6,6 +6,7 @@
 #define USER_PLACE 0x20000000
 #define ROOTS 7
 #define MANY_PAGES 1500
+#define BLOCK 16
 
 static volatile uint32_t *const place = (uint32_t *)PLAYGROUND;
 
@@ -107,6 +108,53 @@ static void check_accessed_dirty(void)
 	page_free(page);
 }
 
+/*
+ * A host may map the pages around one that was touched, as a CPU may fetch them into its TLB: those
+ * that are accessed, with the rights that they have. Nobody may notice.
+ */
+static void check_around(void)
+{
+	/* Plain, read-only, clean, not accessed. */
+	static const uint32_t without[] = {
+		0, PTE_WRITE | PTE_DIRTY, PTE_DIRTY, PTE_ACCESSED | PTE_DIRTY
+	};
+	volatile pte_t *entries = pte_of(kernel_root, PLAYGROUND);
+	uint32_t *pages[BLOCK], wrong = 0, marked = 0, unmarked = 0, dirty = 0;
+
+	for (uint32_t i = 0; i < BLOCK; i++) {
+		pages[i] = page_alloc();
+		pages[i][0] = i;
+		entries[i] = physical(pages[i]) | (PTE_KERNEL & ~without[i % 4]);
+	}
+	flush_all();
+	read_word((void *)(place + 5 * PAGE_SIZE / 4));
+	for (uint32_t i = 0; i < BLOCK; i++)
+		marked += i != 5 && i % 4 == 3 && entries[i] & PTE_ACCESSED;
+	check_equal(marked, 0, "a page is not accessed because one beside it was");
+	entries[4] = physical(pages[8]) | PTE_KERNEL;
+	flush_page(PLAYGROUND + 4 * PAGE_SIZE);
+	check_equal(place[4 * PAGE_SIZE / 4], 8, "one that was never touched can become another");
+	pte_set(kernel_root, PLAYGROUND + 4 * PAGE_SIZE, physical(pages[4]) | PTE_KERNEL);
+	for (uint32_t i = 0; i < BLOCK; i++)
+		wrong += place[i * PAGE_SIZE / 4] != i;
+	check_equal(wrong, 0, "pages side by side are all there");
+	for (uint32_t i = 0; i < BLOCK; i++) {
+		unmarked += !(entries[i] & PTE_ACCESSED);
+		dirty += i % 4 == 2 && entries[i] & PTE_DIRTY;
+	}
+	check_equal(unmarked, 0, "and accessed once they are read");
+	check_equal(dirty, 0, "and reading them makes none of them dirty");
+	check_trap(write_word, (void *)(place + 9 * PAGE_SIZE / 4), 14, 3, "a read-only one cannot be written");
+	write_word((void *)(place + 10 * PAGE_SIZE / 4));
+	check(entries[10] & PTE_DIRTY, "writing a clean one makes it dirty");
+	check(!(entries[14] & PTE_DIRTY), "and only that one");
+	for (uint32_t i = 0; i < BLOCK; i++) {
+		pte_set(kernel_root, PLAYGROUND + i * PAGE_SIZE, 0);
+		page_free(pages[i]);
+	}
+	check_trap(read_word, (void *)place, 14, 0, "and all of them can go");
+}
+
 /* More roots than the host caches, each with a page of its own at the same address. */
 static void check_roots(void)
 {
@@ -194,6 +242,7 @@ void check_paging(void)
 	check_strange_bits();
 	check_execution();
 	check_accessed_dirty();
+	check_around();
 	check_roots();
 	check_many();
 	check_linear();

@@ -61,18 +61,55 @@ void lg_memory_exit(struct lguest *lg)
 	lg->mm = NULL;
 }
 
-static int account_one(struct lguest *lg)
+static int account(struct lguest *lg, u32 count)
 {
 	unsigned long step;
 	int err;
 
-	if (lg->counters.pages_pinned < lg->accounted)
+	if (lg->counters.pages_pinned + count <= lg->accounted)
 		return 0;
 	step = min(ACCOUNT_STEP, lg->pfn_limit - lg->accounted);
 	err = account_locked_vm(lg->mm, step, true);
 	if (!err)
 		lg->accounted += step;
 	return err;
+}
+
+/* Pins as many of these pages as can be had; none of them is pinned yet. */
+static u32 pin(struct lguest *lg, u32 first, u32 count)
+{
+	unsigned long address = lg->base + ((unsigned long)first << PAGE_SHIFT);
+	/* What is left in the array after a failure is not to be relied on. */
+	struct page *pages[LG_AROUND];
+	int pinned;
+
+	if (account(lg, count))
+		return 0;
+	pinned = pin_user_pages_fast(address, count, FOLL_WRITE | FOLL_LONGTERM,
+				     pages);
+	if (pinned <= 0)
+		return 0;
+	memcpy(&lg->pages[first], pages, pinned * sizeof(*pages));
+	lg->counters.pages_pinned += pinned;
+	return pinned;
+}
+
+/*
+ * A page that is needed, with those around it, since pages are needed in
+ * clusters: one by one each would cost as much as all of them do.
+ */
+static void pin_around(struct lguest *lg, u32 pfn)
+{
+	u32 low = round_down(pfn, LG_AROUND);
+	u32 high = min(low + LG_AROUND, lg->pfn_limit);
+	u32 first = pfn, last = pfn;
+
+	while (first > low && !lg->pages[first - 1])
+		first--;
+	while (last + 1 < high && !lg->pages[last + 1])
+		last++;
+	if (pin(lg, first, last - first + 1) <= pfn - first)
+		pin(lg, pfn, 1);
 }
 
 /* The page as the kernel sees it, or NULL.  May sleep the first time. */
@@ -87,14 +124,11 @@ void *lg_page(struct lguest *lg, u32 pfn)
 	if (likely(page))
 		return page_address(page);
 
-	if (current->mm != lg->mm || account_one(lg))
+	if (current->mm != lg->mm)
 		return NULL;
-	if (pin_user_pages_fast(lg->base + ((unsigned long)pfn << PAGE_SHIFT),
-				1, FOLL_WRITE | FOLL_LONGTERM, &page) != 1)
-		return NULL;
-	lg->pages[pfn] = page;
-	lg->counters.pages_pinned++;
-	return page_address(page);
+	pin_around(lg, pfn);
+	page = lg->pages[pfn];
+	return page ? page_address(page) : NULL;
 }
 
 /*
@@ -196,7 +230,7 @@ static bool copy_virt(struct lguest *lg, u32 vaddr, void *buf, u32 len,
 		if (lg_walk(lg, &lg->tables, vaddr, access, &walk) !=
 		    LG_WALK_MAPPED)
 			return false;
-		if (!copy_phys(lg, walk.pfn << PAGE_SHIFT | offset_in_page(vaddr),
+		if (!copy_phys(lg, walk.page.pfn << PAGE_SHIFT | offset_in_page(vaddr),
 			       buf, chunk, write))
 			return false;
 		vaddr += chunk;

@@ -17,25 +17,27 @@
 #include "shadow.h"
 
 static u64 leaf(struct lguest *lg, const struct lg_root *root,
-		const struct lg_walk *walk)
+		const struct lg_mapping *page)
 {
-	u64 entry = page_to_phys(lg->pages[walk->pfn]) | _PAGE_PRESENT |
+	const u32 written = LG_PAGE_WRITABLE | LG_PAGE_DIRTY;
+	u64 entry = page_to_phys(lg->pages[page->pfn]) | _PAGE_PRESENT |
 		    _PAGE_ACCESSED;
 
-	if (walk->writable && walk->dirty)
+	if ((page->flags & written) == written)
 		entry |= _PAGE_RW | _PAGE_DIRTY;
 	/*
 	 * The first tables give everything to user mode, in which nothing
 	 * runs yet, while SMEP would not let the guest's kernel execute it.
 	 */
-	if (walk->user && root->pgdir != lg->boot_pgdir)
+	if ((page->flags & LG_PAGE_USER) && root->pgdir != lg->boot_pgdir)
 		entry |= _PAGE_USER;
-	if (walk->no_execute)
+	if (page->flags & LG_PAGE_NO_EXECUTE)
 		entry |= __supported_pte_mask & _PAGE_NX;
 	return entry;
 }
 
-static void fill(struct lguest *lg, struct lg_root *root, u32 vaddr,
+/* Where the entry is; NULL when there is none and the guest is dead. */
+static u64 *fill(struct lguest *lg, struct lg_root *root, u32 vaddr,
 		 const struct lg_walk *walk)
 {
 	u32 slot = lg_shadow_slot(vaddr);
@@ -44,11 +46,11 @@ static void fill(struct lguest *lg, struct lg_root *root, u32 vaddr,
 
 	if (vaddr >= -LG_RESERVED_TOP) {
 		lg_kill(lg, "attempt to access switcher pages");
-		return;
+		return NULL;
 	}
-	if (!lg_page(lg, walk->pfn)) {
-		lg_kill(lg, "failed to get page %u", walk->pfn);
-		return;
+	if (!lg_page(lg, walk->page.pfn)) {
+		lg_kill(lg, "failed to get page %u", walk->page.pfn);
+		return NULL;
 	}
 	lg_shadow_make_room(lg);
 	directory = lg_shadow_directory(lg, root, slot);
@@ -60,10 +62,35 @@ static void fill(struct lguest *lg, struct lg_root *root, u32 vaddr,
 	entry = lg_shadow_entry(lg, root, vaddr, true);
 	if (!entry) {
 		lg_kill(lg, "out of memory allocating pte page");
-		return;
+		return NULL;
 	}
-	*entry = leaf(lg, root, walk);
+	*entry = leaf(lg, root, &walk->page);
 	lg->counters.pages_mapped++;
+	return entry;
+}
+
+/*
+ * Maps the pages around one of the kernel's as well, where it is likely to
+ * fault next: those that are pinned, and that a CPU could have in its TLB.  A
+ * program's are not worth it: they go with it, mostly before they are used.
+ */
+static void fill_around(struct lguest *lg, struct lg_root *root, u32 vaddr,
+			const struct lg_walk *walk, u64 *entry)
+{
+	u64 *entries = entry - (vaddr >> PAGE_SHIFT) % LG_AROUND;
+	struct lg_mapping pages[LG_AROUND];
+	u32 found = lg_walk_around(lg, &lg->tables, walk, vaddr, pages);
+
+	for (; found; found &= found - 1) {
+		u32 i = __ffs(found);
+		struct lg_mapping *page = &pages[i];
+
+		page->pfn = array_index_nospec(page->pfn, lg->pfn_limit);
+		if (entries[i] || !lg->pages[page->pfn])
+			continue;
+		entries[i] = leaf(lg, root, page);
+		lg->counters.pages_mapped++;
+	}
 }
 
 /*
@@ -73,16 +100,20 @@ static void fill(struct lguest *lg, struct lg_root *root, u32 vaddr,
 enum lg_walk_result lg_paging_fault(struct lguest *lg, u32 vaddr, u32 access,
 				    u32 *error)
 {
+	struct lg_root *root = lg->shadow.current_root;
 	enum lg_walk_result result;
 	struct lg_walk walk;
+	u64 *entry;
 
 	result = lg_walk(lg, &lg->tables, vaddr, access, &walk);
 	switch (result) {
 	case LG_WALK_MAPPED:
 		if ((access & (LG_ACCESS_USER | LG_ACCESS_FETCH)) ==
-		    LG_ACCESS_FETCH && walk.user)
+		    LG_ACCESS_FETCH && (walk.page.flags & LG_PAGE_USER))
 			lg->shadow.smep = false;
-		fill(lg, lg->shadow.current_root, vaddr, &walk);
+		entry = fill(lg, root, vaddr, &walk);
+		if (entry && lg_shadow_is_shared(lg, lg_shadow_slot(vaddr)))
+			fill_around(lg, root, vaddr, &walk, entry);
 		break;
 	case LG_WALK_FAULT:
 		*error = walk.error;

@@ -30,13 +30,28 @@ enum lg_walk_result {
 	LG_WALK_BAD,		/* tables that no guest may have: kill it */
 };
 
-struct lg_walk {
+/* An entry of a table; without PAE there is no high half. */
+struct lg_entry {
+	u32 low;
+	u32 high;
+};
+
+/* What tables say of a page: these bits of entries, the last of a high half. */
+#define LG_PAGE_WRITABLE	BIT(1)
+#define LG_PAGE_USER		BIT(2)
+#define LG_PAGE_DIRTY		BIT(6)
+#define LG_PAGE_NO_EXECUTE	BIT(31)
+
+struct lg_mapping {
 	u32 pfn;
+	u32 flags;
+};
+
+struct lg_walk {
+	struct lg_mapping page;
 	u32 table;		/* PAE: the page directory that was used */
-	bool writable;
-	bool user;
-	bool no_execute;
-	bool dirty;
+	struct lg_entry directory;	/* the entry that names the last table */
+	u32 entry_gpa;		/* where the entry of the page is */
 	u32 error;		/* after LG_WALK_FAULT, for the guest */
 	const char *reason;	/* after LG_WALK_BAD */
 };
@@ -46,6 +61,13 @@ struct lg_walk {
 
 enum lg_walk_result lg_walk(struct lguest *lg, const struct lg_tables *tables,
 			    u32 vaddr, u32 access, struct lg_walk *walk);
+
+/* So many pages, aligned to as many, are mapped and pinned together. */
+#define LG_AROUND		16
+
+u32 lg_walk_around(struct lguest *lg, const struct lg_tables *tables,
+		   const struct lg_walk *walk, u32 vaddr,
+		   struct lg_mapping pages[LG_AROUND]);
 enum lg_paging lg_guess_paging(const u32 words[8]);
 
 #endif

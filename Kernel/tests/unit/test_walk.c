@@ -20,6 +20,7 @@
 #define D 0x40u
 #define BIT7 0x80u
 #define G 0x100u
+#define NX 0x80000000u
 #define READ 0
 #define WRITE LG_ACCESS_WRITE
 #define USER LG_ACCESS_USER
@@ -65,11 +66,11 @@ static void test_rules(void)
 	u32 all = P | W | U;
 
 	tables(all, PAGE | all);
-	check(go(READ) == LG_WALK_MAPPED && walk.pfn == PAGE >> 12 && walk.writable && walk.user,
+	check(go(READ) == LG_WALK_MAPPED && walk.page.pfn == PAGE >> 12 && walk.page.flags & W && walk.page.flags & U,
 	      "a mapped page is found");
-	check(!walk.dirty && get32(lg, pte_at()) == (PAGE | all | A), "reading sets accessed");
+	check(!(walk.page.flags & D) && get32(lg, pte_at()) == (PAGE | all | A), "reading sets accessed");
 	check(get32(lg, pde_at()) == (TABLE | all | A), "in the directory too");
-	check(go(WRITE) == LG_WALK_MAPPED && walk.dirty && get32(lg, pte_at()) == (PAGE | all | A | D),
+	check(go(WRITE) == LG_WALK_MAPPED && walk.page.flags & D && get32(lg, pte_at()) == (PAGE | all | A | D),
 	      "writing sets dirty");
 
 	tables(0, PAGE | all);
@@ -79,14 +80,14 @@ static void test_rules(void)
 	      "no page: a fault that says what was tried");
 	check(!lg->writes, "a fault changes no table");
 	tables(all, PAGE | P | U);
-	check(faults(WRITE, 3) && go(READ) == LG_WALK_MAPPED && !walk.writable, "a read-only page");
+	check(faults(WRITE, 3) && go(READ) == LG_WALK_MAPPED && !(walk.page.flags & W), "a read-only page");
 	tables(P | U, PAGE | all);
-	check(faults(WRITE, 3) && go(READ) == LG_WALK_MAPPED && !walk.writable,
+	check(faults(WRITE, 3) && go(READ) == LG_WALK_MAPPED && !(walk.page.flags & W),
 	      "a read-only directory entry");
 	tables(all, PAGE | P | W);
-	check(faults(USER, 5) && go(WRITE) == LG_WALK_MAPPED && !walk.user, "a kernel page");
+	check(faults(USER, 5) && go(WRITE) == LG_WALK_MAPPED && !(walk.page.flags & U), "a kernel page");
 	tables(P | W, PAGE | all);
-	check(faults(USER | WRITE, 7) && go(READ) == LG_WALK_MAPPED && !walk.user,
+	check(faults(USER | WRITE, 7) && go(READ) == LG_WALK_MAPPED && !(walk.page.flags & U),
 	      "a kernel directory entry");
 	tables(all, PAGE | all | G);
 	check(go(READ) == LG_WALK_MAPPED, "a global page is a page");
@@ -96,7 +97,7 @@ static void test_rules(void)
 	tables(all, 0xfffff000 | all);
 	check(go(READ) == LG_WALK_BAD, "a page far outside is refused");
 	tables(all, (LIMIT - 1) << 12 | all);
-	check(go(READ) == LG_WALK_MAPPED && walk.pfn == LIMIT - 1, "the last page is one");
+	check(go(READ) == LG_WALK_MAPPED && walk.page.pfn == LIMIT - 1, "the last page is one");
 	tables(all, PAGE | all | BIT7);
 	check(go(READ) == LG_WALK_BAD, "bit 7 of a page is refused");
 	tables(all | BIT7, PAGE | all);
@@ -115,7 +116,7 @@ static void test_pae(void)
 
 	tables(all, PAGE | all);
 	put32(lg, pte_at() + 4, 0x80000000);
-	check(go(READ) == LG_WALK_MAPPED && walk.no_execute && faults(FETCH, 0x11),
+	check(go(READ) == LG_WALK_MAPPED && walk.page.flags & NX && faults(FETCH, 0x11),
 	      "PAE: no execution");
 	put32(lg, pte_at() + 4, 1);
 	check(go(READ) == LG_WALK_BAD, "PAE: a page above 4 GiB is refused");
@@ -131,22 +132,84 @@ static void test_pae(void)
 	check(go(READ) == LG_WALK_BAD, "PAE: a directory outside is refused");
 }
 
+/* The block around a walk's end: what it says of each page, and what a walk of that page says. */
+static u32 block_differences(const struct lg_tables *place, u32 address)
+{
+	u32 first = address & ~(LG_AROUND * 4096u - 1), wrong = 0, writes = lg->writes;
+	struct lg_mapping pages[LG_AROUND] = {};
+	static struct lguest before;
+	u32 size = place->paging == LG_PAGING_PAE ? 8 : 4;
+	u32 accessed = 0, found;
+
+	for (u32 i = 0; place->paging != LG_PAGING_LINEAR && i < LG_AROUND; i++)
+		if (get32(lg, (walk.entry_gpa & ~(LG_AROUND * size - 1)) + i * size) & A)
+			accessed |= BIT(i);
+	found = lg_walk_around(lg, place, &walk, address, pages);
+	wrong += lg->writes != writes;
+	before = *lg;
+	for (u32 i = 0; i < LG_AROUND; i++) {
+		struct lg_walk own;
+		bool maps;
+
+		/* Random tables are each other's: what one walk marks may be what the next one reads. */
+		if (lg->writes != writes)
+			*lg = before;
+		maps = lg_walk(lg, place, first + i * 4096, READ, &own) == LG_WALK_MAPPED;
+		if (place->paging != LG_PAGING_LINEAR)
+			maps = maps && accessed & BIT(i);
+		wrong += !(found & BIT(i)) != !maps;
+		if (found & BIT(i) && maps)
+			wrong += pages[i].pfn != own.page.pfn || pages[i].flags != own.page.flags;
+	}
+	return wrong;
+}
+
+static void test_block(void)
+{
+	struct lg_tables place = { pae ? LG_PAGING_PAE : LG_PAGING_2LEVEL, ROOT, LIMIT };
+	u32 size = pae ? 8 : 4, all = P | W | U;
+	struct lg_mapping pages[LG_AROUND];
+	u32 at = ADDRESS >> 12 & (LG_AROUND - 1), found;
+
+	tables(all, PAGE | all);
+	put32(lg, pte_at() + size, (PAGE + 0x1000) | P | A | D);
+	put32(lg, pte_at() + 2 * size, (PAGE + 0x2000) | all);
+	put32(lg, pte_at() + 3 * size, LIMIT << 12 | all | A);
+	put32(lg, pte_at() + 4 * size, PAGE | all | A | BIT7);
+	put32(lg, pte_at() + 5 * size, PAGE | W | U | A | D);
+	check(go(READ) == LG_WALK_MAPPED, "a page among others is found");
+	found = lg_walk_around(lg, &place, &walk, ADDRESS, pages);
+	check(found & BIT(at) && found & BIT(at + 1) && pages[at + 1].pfn == (PAGE >> 12) + 1 &&
+		      !(pages[at + 1].flags & W) && !(pages[at + 1].flags & U) && pages[at + 1].flags & D,
+	      "an accessed page beside is found, with its own rights");
+	check(!(found & BIT(at + 2)), "one that was not accessed is not");
+	check(!(found & (BIT(at + 3) | BIT(at + 4))), "nor one that a walk would refuse");
+	check(!(found & BIT(at + 5)), "nor one that is not present");
+	check(get32(lg, pte_at() + 2 * size) == ((PAGE + 0x2000) | all), "and nothing is marked");
+}
+
 static void test_linear(void)
 {
 	struct lg_tables place = { LG_PAGING_LINEAR, 0, LIMIT };
 
 	lg = fresh_guest();
-	check(lg_walk(lg, &place, 0x5000, WRITE, &walk) == LG_WALK_MAPPED && walk.pfn == 5 &&
-		      walk.writable,
+	check(lg_walk(lg, &place, 0x5000, WRITE, &walk) == LG_WALK_MAPPED && walk.page.pfn == 5 &&
+		      walk.page.flags & W,
 	      "at the start memory is at 0");
 	check(lg_walk(lg, &place, LG_BOOT_LINEAR + 0x5000, READ, &walk) == LG_WALK_MAPPED &&
-		      walk.pfn == 5,
+		      walk.page.pfn == 5,
 	      "and at 3 GiB");
 	check(lg_walk(lg, &place, LIMIT << 12, WRITE, &walk) == LG_WALK_FAULT && walk.error == 2,
 	      "but not behind its end");
 	check(lg_walk(lg, &place, LG_BOOT_LINEAR + (LIMIT << 12), READ, &walk) == LG_WALK_FAULT,
 	      "nor there");
 	check(!lg->reads, "no table is read");
+	check(lg_walk(lg, &place, 0x5000, READ, &walk) == LG_WALK_MAPPED &&
+		      !block_differences(&place, 0x5000),
+	      "the block around a page has all of memory");
+	check(lg_walk(lg, &place, (LIMIT - 1) << 12, READ, &walk) == LG_WALK_MAPPED &&
+		      !block_differences(&place, (LIMIT - 1) << 12),
+	      "up to its end");
 }
 
 static bool present(u32 entry)
@@ -219,7 +282,7 @@ static u32 random_entry(void)
 static void test_random(enum lg_paging paging)
 {
 	struct lg_tables place = { paging, ROOT, LIMIT };
-	u32 wrong = 0, mapped = 0, outside = 0;
+	u32 wrong = 0, mapped = 0, outside = 0, different = 0;
 
 	for (u32 round = 0; round < 200; round++) {
 		lg = fresh_guest();
@@ -236,14 +299,17 @@ static void test_random(enum lg_paging paging)
 			enum lg_walk_result should = model(&place, address, access, &pfn);
 			enum lg_walk_result is = lg_walk(lg, &place, address, access, &walk);
 
-			wrong += is != should || (is == LG_WALK_MAPPED && walk.pfn != pfn);
-			outside += is == LG_WALK_MAPPED && walk.pfn >= LIMIT;
+			wrong += is != should || (is == LG_WALK_MAPPED && walk.page.pfn != pfn);
+			outside += is == LG_WALK_MAPPED && walk.page.pfn >= LIMIT;
 			mapped += is == LG_WALK_MAPPED;
+			if (is == LG_WALK_MAPPED)
+				different += block_differences(&place, address);
 		}
 	}
 	check(mapped > 1000, "many walks of random tables end at a page");
 	check_all(outside, "none of which lies outside");
 	check_all(wrong, "and all walks end as in the model");
+	check_all(different, "and the block around each is as walks of its pages find it");
 }
 
 static void test_guess(void)
@@ -264,6 +330,7 @@ void test_walk(void)
 	for (int kind = 0; kind < 2; kind++) {
 		pae = kind;
 		test_rules();
+		test_block();
 	}
 	test_pae();
 	test_linear();
