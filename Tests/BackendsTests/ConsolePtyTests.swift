@@ -94,7 +94,7 @@ struct ConsolePtyTests {
       return kept.suffix(16) == Array("one for the next".utf8)[...]
     }
     #expect(hasCome)
-    #expect((5000...5016).contains(kept.count))
+    #expect(kept.count >= 5000)
   }
 
   @Test("hears a program that opens, writes and closes at once")
