@@ -136,7 +136,7 @@ def _matrix():
 
 def _unit():
   try:
-    done = subprocess.run([build.unit_tests()], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([build.unit_tests()], capture_output=True, text=True, timeout=_LIMIT)
   except Failure as failure:
     return 0, [str(failure)]
   counts = re.search(r"^(\d+) passed, (\d+) failed$", done.stdout, re.MULTILINE)

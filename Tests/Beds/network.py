@@ -26,25 +26,39 @@ _SO_RCVBUFFORCE = 33
 _CHUNK = 1 << 18
 _WINDOW = 1 << 18  # Of the host's end when the guest sends.
 _BACKED_UP = 4 << 20  # Bytes before which the host's end lets its window fill.
+_LOOKS = 8  # How often in turn nothing has come when nothing more does: a busy guest may pause.
 
 # Feature bits of a net device (virtio 1.3, 5.1.3) that a transfer with offloads needs.
 OFFLOADS = {"CSUM": 0, "GUEST_CSUM": 1, "GUEST_TSO4": 7, "HOST_TSO4": 11, "MRG_RXBUF": 15}
 
 
+# How often either end asks for the other's address before it drops what it has for it: not three times, a
+# second apart, as a busy machine may need longer for an answer.
+_QUESTIONS = 100
+
+
 def guest_up(shell):
   """Gives the guest's interface its address. The daemon has given the tap its own."""
   shell.run(f"ip address add {GUEST}/24 dev eth0 && ip link set eth0 up")
+  shell.run(f"echo {_QUESTIONS} >/proc/sys/net/ipv4/neigh/eth0/mcast_solicit")
+  with open(f"/proc/sys/net/ipv4/neigh/{TAP}/mcast_solicit", "w") as questions:
+    questions.write(str(_QUESTIONS))
+
+
+# Seconds that an answer may take.
+_ANSWER = 120
 
 
 def ping(shell):
   """Both ways, small and nearly of the size of a frame, none lost."""
   for size in (56, 1400):
-    answer = shell.run(f"ping -c 5 -i 0.1 -W 2 -s {size} {HOST}", check=False)
+    answer = shell.run(f"ping -c 5 -i 0.1 -W {_ANSWER} -s {size} {HOST}", 60, check=False)
     _check_ping("guest to host", answer)
     _check_ping(
       "host to guest",
       run(
-        ["busybox", "ping", "-c", "5", "-i", "0.1", "-W", "2", "-s", str(size), GUEST], check=False
+        ["busybox", "ping", "-c", "5", "-i", "0.1", "-W", str(_ANSWER), "-s", str(size), GUEST], 60,
+        check=False,
       ),
     )
 
@@ -94,12 +108,15 @@ class Listener:
       self.error = error
 
   def _let_fill(self, connection):
-    """Returns when nothing more arrives. By then the guest has more to send than it may, and sends it
-    in long frames when it may again; a guest that writes little at a time, to a host that reads at
-    once, may send all of it in short ones.
+    """Returns when nothing more arrives for a while. By then the guest has more to send than it may, and
+    sends it in long frames when it may again; a guest that writes little at a time, to a host that
+    reads at once, may send all of it in short ones.
     """
-    there = -1
-    while there != (there := self._unread(connection)):
+    there, looks = -1, 0
+    while looks < _LOOKS:
+      now = self._unread(connection)
+      looks = looks + 1 if now == there else 0
+      there = now
       time.sleep(0.02)
 
   @staticmethod
