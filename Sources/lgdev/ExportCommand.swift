@@ -44,6 +44,7 @@ struct ExportCommand: ParsableCommand {
 
         In /etc/fstab, where rw stands for nothing, and writable for --writable:
           /srv/disk.img /mnt fuse.lgdev allow_other,mode=0440 0 0
+        What is wrong with such a mount later is told in the system's log.
       """)
 
   @Argument(

@@ -33,8 +33,9 @@ enum MountHelper {
     return try DetachedProcess.wait(pid) ?? 1
   }
 
-  /// Tells who waits that it is mounted, and goes on without a terminal.
+  /// Tells who waits that it is mounted, and goes on without a terminal: what is wrong from now on is in the system's log.
   static func tellReady(_ descriptor: borrowing FileDescriptor) {
+    StandardError.becomeSystemLog()
     try? DetachedProcess.leaveStandardStreams()
     _ = try? descriptor.write([1])
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Linux
 import Logging
 
 /// Writes log lines to standard error: `block0: listening on …`, `warning: block0: …`; where there are several guests,
@@ -27,6 +28,20 @@ struct StandardErrorLog: LogHandler {
     let metadata = event.metadata ?? [:]
     let all = self.metadata.merging(metadata) { _, new in new }
     let suffix = all.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
-    StandardError.print("\(prefix)\(label)\(event.message)\(suffix)")
+    StandardError.print(
+      "\(prefix)\(label)\(event.message)\(suffix)", SystemLog.Priority(event.level))
+  }
+}
+
+extension SystemLog.Priority {
+  fileprivate init(_ level: Logger.Level) {
+    self =
+      switch level {
+      case .trace, .debug: .debug
+      case .info: .info
+      case .notice: .notice
+      case .warning: .warning
+      case .error, .critical: .error
+      }
   }
 }

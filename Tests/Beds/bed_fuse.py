@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ from bed import Bed, test
 from export import Mounted, refusal
 from failure import Failure
 from lgdev import Lgdev, program
+from patience import patience
 from process import Process, run, until
 
 _MIB = 1 << 20
@@ -660,6 +662,7 @@ class FuseBed(Bed):
       _same(_bytes(f"{place}/disk") == _bytes(image), True, "that the mount shows the image")
       _same("fuse.lgdev" in run(["findmnt", "-n", place]), True, "the mount's type")
       _expect(errno.EROFS, "writing", lambda: open(f"{place}/disk", "r+b"))
+      self._check_system_log(lambda: os.truncate(image, _MIB), f"{image}: the image has shrunk")
       run(["umount", place])
       helper = "/usr/local/sbin/mount.fuse.lgdev"
       os.symlink(program(), helper)
@@ -682,6 +685,30 @@ class FuseBed(Bed):
       _same(os.path.ismount(place), False, "that nothing is mounted then")
     finally:
       run(["umount", "/usr/local/sbin"])
+
+  def _check_system_log(self, body, words):
+    """What a mount without a terminal has to say comes to the system's log."""
+    log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    log.bind(self.room.socket("log"))
+    made = not os.path.exists("/dev/log")
+    if made:
+      open("/dev/log", "wb").close()
+    try:
+      # In this mount namespace alone.
+      run(["mount", "--bind", self.room.socket("log"), "/dev/log"])
+      body()
+      log.settimeout(patience(20))
+      line = ""
+      while words not in line:
+        line = log.recv(4096).decode()
+      _same(re.match(r"<28>.* lgdev\[\d+\]: warning: ", line) is not None, True, f"how it begins: {line}")
+    except TimeoutError:
+      raise Failure(f"nothing in the system's log has '{words}'") from None
+    finally:
+      run(["umount", "/dev/log"], check=False)
+      if made:
+        os.unlink("/dev/log")
+      log.close()
 
   @test("a writable export and QEMU keep each other out, and read-only users share", 240)
   def locks(self):

@@ -188,4 +188,8 @@ int clinux_pipe2(int *ends, int flags);
  */
 int clinux_nudge(unsigned long thread);
 
+/* syslog.c. openlog(3) for a daemon of the name lgdev; syslog(3) with a line as it is. */
+void clinux_openlog(void);
+void clinux_syslog(int priority, const char *line);
+
 #endif
