@@ -35,7 +35,8 @@ public final class Export: Sendable {
   public init(_ sources: [Source], _ options: ExportOptions) throws(ExportError) {
     guard !sources.isEmpty else { throw ExportError("there is no disk to export") }
     let place = try MountPoint(
-      options.mountPoint, imageCount: sources.count, coversEntries: options.coversEntries)
+      options.mountPoint, imageCount: sources.count, coversEntries: options.coversEntries,
+      allowsOthers: options.allowsOthers)
     let trouble = TroubleReport(options.onTrouble)
     var images: [ExportImage] = []
     for source in sources {

@@ -16,7 +16,10 @@ struct MountPoint {
   /// - Parameters:
   ///   - imageCount: how many disks are to be shown there.
   ///   - coversEntries: whether a directory may have entries.
-  init(_ path: String, imageCount: Int, coversEntries: Bool) throws(ExportError) {
+  ///   - allowsOthers: whether other users are to be let in.
+  init(
+    _ path: String, imageCount: Int, coversEntries: Bool, allowsOthers: Bool
+  ) throws(ExportError) {
     let resolved: String
     let status: FileStatus
     do throws(Errno) {
@@ -66,9 +69,27 @@ struct MountPoint {
           "mount point \(path): \(error); only root mounts where it may not write: choose one of"
             + " your own")
       }
+      // Likewise. Who may not read the file hears it from fusermount3.
+      if allowsOthers, let bytes = try? FileSystem.contents(of: Self.settings, limit: 1 << 20),
+        !Self.letsUsersAllowOthers(bytes)
+      {
+        throw ExportError(
+          "-o allow_other is root's as long as \(Self.settings) has no line 'user_allow_other'; add it, or"
+            + " leave allow_other out")
+      }
     }
     self.path = resolved
     isFile = status.kind == .regular
+  }
+
+  /// What fusermount3(1) reads.
+  private static let settings = "/etc/fuse.conf"
+
+  /// Whether a text like /etc/fuse.conf lets users give others a look: it has a word on a line, and comments after '#'.
+  static func letsUsersAllowOthers(_ text: [UInt8]) -> Bool {
+    String(decoding: text, as: UTF8.self).split(separator: "\n").contains { line in
+      line.prefix { $0 != "#" }.split(whereSeparator: \.isWhitespace) == ["user_allow_other"]
+    }
   }
 
   private static func unreachable(_ path: String, _ error: Errno) -> ExportError {

@@ -647,6 +647,17 @@ class FuseBed(Bed):
     os.chown(f"{home}/mnt", 0, 0)
     out = run([*nobody, f"{home}/lgdev", "export", image, f"{home}/mnt"], check=False).strip()
     _same("may not write" in out and "\n" not in out, True, f"a mount point that is root's: {out}")
+    os.chown(f"{home}/mnt", 65534, 65534)
+    settings = self.room.file("fuse.conf")
+    with open(settings, "w", encoding="utf-8") as file:
+      file.write("#user_allow_other\n")
+    run(["mount", "--bind", settings, "/etc/fuse.conf"])
+    try:
+      others = ["-o", "allow_other", image, f"{home}/mnt"]
+      out = run([*nobody, f"{home}/lgdev", "export", *others], check=False).strip()
+      _same("no line 'user_allow_other'" in out and "\n" not in out, True, f"allow_other for others than root: {out}")
+    finally:
+      run(["umount", "/etc/fuse.conf"])
     self.release(process)
 
   @test("mount -t fuse.lgdev works, so a line in /etc/fstab does", 120)
