@@ -52,7 +52,7 @@ test-beds: setup build ## real front-ends: User-mode Linux, QEMU, DPDK
 	python3 Tests/Beds/run.py
 
 test-fuse: setup build ## disks as files: images of the usual tools, a guest that writes meanwhile
-	python3 Tests/Beds/run.py fuse fuse-live
+	python3 Tests/Beds/run.py fuse fuse-mount fuse-live
 
 test-kernel: ## the lguest module: unit tests, then guests on hosts in QEMU
 	@Kernel/tests/setup.sh

@@ -22,6 +22,7 @@ from bed_block import BlockBed
 from bed_dpdk import DpdkBed
 from bed_fuse import FuseBed
 from bed_fuse_live import FuseLiveBed
+from bed_fuse_mount import FuseMountBed
 from bed_qemu import QemuBed
 from bed_uml import UmlBed
 from failure import Failure
@@ -31,7 +32,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.path.join(os.path.dirname(os.path.dirname(HERE)), ".build", "beds")
 BEDS = [UmlBed, BlockBed, DpdkBed, QemuBed]
 # Run by name: `make test-fuse`.
-OTHERS = [FuseBed, FuseLiveBed]
+OTHERS = [FuseBed, FuseMountBed, FuseLiveBed]
 
 
 def _out_of_time(*_):
