@@ -32,6 +32,38 @@ struct ConsolePtyTests {
     #expect(try readBytes(1, from: terminal, within: .milliseconds(50)).isEmpty)
   }
 
+  @Test(
+    "gives the guest each key at once, not only with the end of a line",
+    arguments: QueueFormat.allCases)
+  func keys(format: QueueFormat) throws {
+    let bed = try ConsoleBed(ConsoleOptions(.pty()), format)
+    let terminal = try open(try path(bed))
+    for key in Array("ls -l\r".utf8) {
+      // The next one is typed when this one is there.
+      try terminal.writeAll([key])
+      #expect(try bed.hear(1) == [key])
+    }
+  }
+
+  @Test(
+    "prints for a guest that looks again and again whether it has, and wants no calls",
+    arguments: QueueFormat.allCases)
+  func spinningGuest(format: QueueFormat) throws {
+    let bed = try ConsoleBed(ConsoleOptions(.pty()), format)
+    let terminal = try open(try path(bed))
+    for number in 10..<30 {
+      #expect(bed.transmit.offer(Array("line \(number)\n".utf8), token: UInt64(number)))
+      var used: UsedChain?
+      #expect(
+        try eventually {
+          used = try bed.transmit.collect()
+          return used != nil
+        })
+      #expect(used?.token == UInt64(number))
+      #expect(try readText(8, from: terminal) == "line \(number)\n")
+    }
+  }
+
   @Test("carries 1 MiB each way unchanged and in order")
   func megabyte() throws {
     let bed = try ConsoleBed(ConsoleOptions(.pty()))
