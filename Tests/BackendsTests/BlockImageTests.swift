@@ -87,7 +87,7 @@ struct BlockImageTests {
   }
 
   @Test("on a block device is served", arguments: BlockOptions.Cache.allCases)
-  func blockDevice(cache: BlockOptions.Cache) throws {
+  func onABlockDevice(cache: BlockOptions.Cache) throws {
     let image = try TestImage(pattern(1 << 16))
     let loop = try LoopDevice(image.path)
     var options = BlockOptions(path: loop.path)
@@ -113,7 +113,7 @@ struct BlockImageTests {
     _ = try BlockDevice(name: "block0", options: options)
     _ = consume user
     options.isReadOnly = false
-    let device = try BlockDevice(name: "block0", options: options)
+    let device = try blockDevice(options)
     #expect(throws: Errno.busy) {
       _ = try FileDescriptor.open(loop.path, [.readOnly, .exclusive])
     }
