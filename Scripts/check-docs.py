@@ -10,10 +10,10 @@
 
 import pathlib
 import re
-import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from findings import ROOT, files, report
+
 # Endings that a file of this tree would have. Others are files of the reader's: `disk.img`, `fleet.yaml`.
 OURS = re.compile(r"^[\w+./*-]+\.(?:swift|py|sh|c|h|S|md|lds|modulemap)$")
 FOLDER = re.compile(r"^[A-Za-z][\w+-]*(?:/[\w+.-]+)*/?$")
@@ -21,11 +21,8 @@ FOLDER = re.compile(r"^[A-Za-z][\w+-]*(?:/[\w+.-]+)*/?$")
 
 def tree():
   """All files that git knows or would add, and their folders, as paths from the root."""
-  listed = subprocess.run(
-    ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
-  files = {path for path in listed.stdout.splitlines() if (ROOT / path).exists()}
-  folders = {str(parent) for path in files for parent in pathlib.PurePath(path).parents} - {"."}
-  return files, folders
+  paths = files()
+  return paths, {str(parent) for path in paths for parent in pathlib.PurePath(path).parents} - {"."}
 
 
 def without_blocks(text):
@@ -82,19 +79,15 @@ class Page:
     return any(pattern.match(path) for path in self.files) or any(pattern.match(path) for path in self.folders)
 
 
-def main():
-  files, folders = tree()
+def findings():
+  paths, folders = tree()
   targets = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.M))
-  count = 0
-  for path in sorted(path for path in files if path.endswith(".md")):
+  for path in (path for path in paths if path.endswith(".md")):
     local = ROOT / pathlib.PurePath(path).parent / "Makefile"
     more = set(re.findall(r"^([a-z][\w-]*):", local.read_text(), re.M)) if local.exists() else set()
-    for number, finding in Page(path, files, folders, targets | more).findings():
-      print(f"{path}:{number}: {finding}")
-      count += 1
-  print(f"check-docs: {count} findings" if count else "check-docs: no finding")
-  return 1 if count else 0
+    for number, finding in Page(path, paths, folders, targets | more).findings():
+      yield f"{path}:{number}: {finding}"
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  sys.exit(report("check-docs", findings()))

@@ -2,12 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares docs/features.md with the tests: every name in it exists, and every suite is in it."""
 
-import pathlib
 import re
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from findings import ROOT, report
 
 
 def test_names():
@@ -51,7 +50,7 @@ def kernel_names():
   return names
 
 
-def main():
+def findings():
   files, names = test_names()
   names |= bed_names() | kernel_names()
   rows = [line for line in (ROOT / "docs/features.md").read_text().splitlines() if line.startswith("|")]
@@ -66,11 +65,8 @@ def main():
       troubles.append(f"there is no proof {proof}")
   for suite in sorted(files - set(re.findall(r"`(\w+Tests)`", shown))):
     troubles.append(f"{suite} is not named")
-  for trouble in troubles:
-    print(f"docs/features.md: {trouble}")
-  print(f"check-features: {len(troubles)} findings" if troubles else "check-features: no finding")
-  return 1 if troubles else 0
+  return [f"docs/features.md: {trouble}" for trouble in troubles]
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  sys.exit(report("check-features", findings()))

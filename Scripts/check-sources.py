@@ -8,12 +8,11 @@
 - Library targets do not import Foundation; VirtioRing and VirtioTesting do not import the system.
 """
 
-import pathlib
 import re
-import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from findings import ROOT, files, report
+
 LICENCE = "SPDX-License-Identifier: Apache-2.0"
 KERNEL_LICENCE = "SPDX-License-Identifier: GPL-2.0-only"  # What is loaded into or runs beside Linux.
 SOURCE_SUFFIXES = {".swift", ".c", ".h", ".S", ".lds", ".py", ".sh", ".modulemap"}
@@ -38,7 +37,7 @@ def is_fence(path):
   return path.startswith(FENCES) or bool(FENCE_NAMES.search(path))
 
 
-def findings(path, text):
+def findings_in(path, text):
   lines = text.splitlines()
   licence = KERNEL_LICENCE if path.startswith("Kernel/") else LICENCE
   if not any(licence in line for line in lines[:3]):
@@ -71,20 +70,13 @@ def findings(path, text):
         yield number, f"{module} reaches for the operating system"
 
 
-def main():
-  listed = subprocess.run(
-    ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
-  count = 0
-  for path in sorted(listed.stdout.splitlines()):
+def findings():
+  for path in files():
     file = ROOT / path
-    if not file.is_file() or not (file.suffix in SOURCE_SUFFIXES or file.name in SOURCE_NAMES):
-      continue
-    for number, finding in findings(path, file.read_text(errors="replace")):
-      print(f"{path}:{number}: {finding}")
-      count += 1
-  print(f"check-sources: {count} findings" if count else "check-sources: no finding")
-  return 1 if count else 0
+    if file.suffix in SOURCE_SUFFIXES or file.name in SOURCE_NAMES:
+      for number, finding in findings_in(path, file.read_text(errors="replace")):
+        yield f"{path}:{number}: {finding}"
 
 
 if __name__ == "__main__":
-  sys.exit(main())
+  sys.exit(report("check-sources", findings()))
