@@ -18,15 +18,18 @@ struct BlockBatch {
   let bed: BlockBed
   let recorder: BlockRecorder
 
+  /// - Parameter started: true for requests that are made one by one, without `run`.
   init(
     _ engine: RecordedDisk.Engine, _ plan: BlockRecorder.Plan = BlockRecorder.Plan(),
-    accepted: Features = BlockBed.modern, isLegacy: Bool = false, log: LineCollector? = nil
+    accepted: Features = BlockBed.modern, isLegacy: Bool = false, log: LineCollector? = nil,
+    started: Bool = false
   ) throws {
     image = try TestImage(byteCount: 65536)
     recorder = BlockRecorder(plan)
     disk = try RecordedDisk(image, engine, recorder, isLegacy: isLegacy, log: log)
     bed = try BlockBed(disk, size: 64, accepted: accepted, started: false)
     recorder.watch(bed)
+    if started { try bed.queue.start() }
   }
 
   /// Offers requests by type and sector, writes of a sector each, and starts the disk.

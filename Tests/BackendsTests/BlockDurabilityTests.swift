@@ -25,8 +25,7 @@ struct BlockDurabilityTests {
     "a flush is one sync, started after the writes before it, and shown after it has ended",
     arguments: RecordedDisk.Engine.allCases, BlockBatch.seeds)
   func flush(engine: RecordedDisk.Engine, seed: UInt64?) throws {
-    let batch = try BlockBatch(engine, .init(seed: seed))
-    try batch.bed.queue.start()
+    let batch = try BlockBatch(engine, .init(seed: seed), started: true)
     #expect(try batch.bed.write(3, pattern(512)).status == 0)
     #expect(try batch.bed.write(9, pattern(512)).status == 0)
     #expect(try batch.bed.flush().status == 0)
@@ -62,8 +61,7 @@ struct BlockDurabilityTests {
     "switching to write-through makes durable what was given back before, and is over only then",
     arguments: RecordedDisk.Engine.allCases)
   func switchToWriteThrough(engine: RecordedDisk.Engine) throws {
-    let batch = try BlockBatch(engine)
-    try batch.bed.queue.start()
+    let batch = try BlockBatch(engine, started: true)
     #expect(try batch.bed.write(3, pattern(512)).status == 0)
     #expect(try batch.bed.write(9, pattern(512)).status == 0)
     #expect(batch.disk.setWriteback(false))
@@ -92,8 +90,7 @@ struct BlockDurabilityTests {
   func failedSwitch(engine: RecordedDisk.Engine) throws {
     let log = LineCollector()
     let batch = try BlockBatch(
-      engine, .init(failingSyncs: (0, .io), failingSyncCount: 1), log: log)
-    try batch.bed.queue.start()
+      engine, .init(failingSyncs: (0, .io), failingSyncCount: 1), log: log, started: true)
     #expect(try batch.bed.write(3, pattern(512)).status == 0)
     #expect(batch.disk.setWriteback(false))
     #expect(try batch.bed.write(4, pattern(512)).status == 1)

@@ -17,9 +17,8 @@ struct BlockFailureTests {
   func failedFlush(engine: RecordedDisk.Engine) throws {
     let log = LineCollector()
     let batch = try BlockBatch(
-      engine, .init(failingSyncs: (1, .io), failingSyncCount: 1), log: log)
+      engine, .init(failingSyncs: (1, .io), failingSyncCount: 1), log: log, started: true)
     let bed = batch.bed
-    try bed.queue.start()
     #expect(try bed.flush().status == 0)
     #expect(try bed.write(1, pattern(512)).status == 0)
     #expect(try bed.flush() == BlockAnswer(status: 1, written: 1))
@@ -44,8 +43,7 @@ struct BlockFailureTests {
   func failureIsTold(engine: RecordedDisk.Engine) throws {
     let log = LineCollector()
     let batch = try BlockBatch(
-      engine, .init(failingSyncs: (0, .io), failingSector: (5, .noSpace)), log: log)
-    try batch.bed.queue.start()
+      engine, .init(failingSyncs: (0, .io), failingSector: (5, .noSpace)), log: log, started: true)
     for _ in 0..<3 { #expect(try batch.bed.write(5, pattern(512)).status == 1) }
     for _ in 0..<3 { #expect(try batch.bed.flush().status == 1) }
     #expect(
@@ -63,8 +61,8 @@ struct BlockFailureTests {
     arguments: RecordedDisk.Engine.allCases)
   func failedWriteThrough(engine: RecordedDisk.Engine) throws {
     let batch = try BlockBatch(
-      engine, .init(failingSyncs: (1, .noSpace), failingSyncCount: 1), accepted: .version1)
-    try batch.bed.queue.start()
+      engine, .init(failingSyncs: (1, .noSpace), failingSyncCount: 1), accepted: .version1,
+      started: true)
     #expect(try batch.bed.write(1, pattern(512)).status == 0)
     #expect(try batch.bed.write(2, pattern(512)).status == 1)
     #expect(try batch.bed.write(3, pattern(512)).status == 1)
@@ -137,8 +135,7 @@ struct BlockFailureTests {
     "short transfers go on where they stopped", arguments: RecordedDisk.Engine.allCases,
     BlockBatch.seeds)
   func shortTransfers(engine: RecordedDisk.Engine, seed: UInt64?) throws {
-    let batch = try BlockBatch(engine, .init(pieceByteCount: 1536, seed: seed))
-    try batch.bed.queue.start()
+    let batch = try BlockBatch(engine, .init(pieceByteCount: 1536, seed: seed), started: true)
     let bytes = pattern(8192, seed: 4)
     #expect(try batch.bed.write(8, bytes).status == 0)
     #expect(try batch.image.bytes(at: 4096, count: 8192) == bytes)

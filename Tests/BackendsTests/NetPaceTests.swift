@@ -51,6 +51,18 @@ private struct Trickle: ~Copyable {
   }
 }
 
+/// Runs a body in a network of its own, in which the device's receiver waits in its read.
+private func withSlowReceiver(
+  _ name: String, _ body: @escaping @Sendable (NetTapBed, inout Trickle) throws -> Void
+) throws {
+  try inNewNetwork {
+    let bed = try NetTapBed(options(), name: name)
+    var trickle = try Trickle(bed)
+    try trickle.untilWaiting(thread: "\(name)-rx")
+    try body(bed, &trickle)
+  }
+}
+
 @Suite("The pace of frames", .timeLimit(.minutes(20)))
 struct NetPaceTests {
   @Test("is slow after two frames that came one by one, until two come together")
@@ -82,10 +94,7 @@ struct NetPaceTests {
   func stops() throws {
     for round in 0..<5 {
       // Each in its own network: a program that another test starts meanwhile may hold the last tap for a moment.
-      try inNewNetwork {
-        let bed = try NetTapBed(options(), name: "pace\(round)")
-        var trickle = try Trickle(bed)
-        try trickle.untilWaiting(thread: "pace\(round)-rx")
+      try withSlowReceiver("pace\(round)") { bed, trickle in
         for _ in 0..<5 { try trickle.next() }
         bed.stop()
         #expect(try !waits(bed.device))
@@ -96,23 +105,19 @@ struct NetPaceTests {
 
   @Test("being slow, the receiver goes on after its queue was stopped and started")
   func startsAgain() throws {
-    try inNewNetwork {
-      let bed = try NetTapBed(options(), name: "again")
-      var trickle = try Trickle(bed)
+    try withSlowReceiver("again") { bed, trickle in
       for _ in 0..<5 {
-        try trickle.untilWaiting(thread: "again-rx")
         bed.receive.stop()
         try bed.receive.start()
         try trickle.next()
+        try trickle.untilWaiting(thread: "again-rx")
       }
     }
   }
 
   @Test("being slow, frames that come together are all given")
   func burst() throws {
-    try inNewNetwork {
-      let bed = try NetTapBed(options(), name: "burst")
-      var trickle = try Trickle(bed)
+    try withSlowReceiver("burst") { bed, trickle in
       for _ in 0..<5 {
         try trickle.untilWaiting(thread: "burst-rx")
         for number in UInt8(0)..<30 { try trickle.socket.send([number], to: bed.station, port: 9) }
@@ -125,10 +130,7 @@ struct NetPaceTests {
 
   @Test("being slow, an interface that is removed takes the link down, and the thread sleeps")
   func removed() throws {
-    try inNewNetwork {
-      let bed = try NetTapBed(options(), name: "gone")
-      var trickle = try Trickle(bed)
-      try trickle.untilWaiting(thread: "gone-rx")
+    try withSlowReceiver("gone") { bed, _ in
       try removeInterface("tap0")
       #expect(eventually { !bed.device.isLinkUp })
       #expect(try isAsleep(threads: "gone-rx"))

@@ -10,7 +10,7 @@ import shutil
 
 from bed import test
 from export import Mounted
-from exportbed import MIB, ExportBed, content, expect, same
+from exportbed import MIB, ExportBed, content, expect, loop_device, same
 from failure import Failure
 from process import run, until
 
@@ -377,8 +377,7 @@ class FuseBed(ExportBed):
     # A file that ends before its partition does, seen through a cache that must fetch it, cannot be had
     # from a plain file; a device that fails by itself is made of one that shrinks under a loop device.
     image = self.disk("fuse-fail", 8)
-    device = run(["losetup", "-f", "--show", image]).strip()
-    try:
+    with loop_device(image) as device:
       mounted = self._mount("fail", device)
       os.truncate(image, MIB)
       with open(f"{mounted.folder}/disk", "rb", buffering=0) as file:
@@ -386,8 +385,6 @@ class FuseBed(ExportBed):
         expect(errno.EIO, "a read of what the device has lost", lambda: file.read(65536))
       mounted.process.wait_for("Input/output error", 10)
       self._unmount(mounted)
-    finally:
-      run(["losetup", "-d", device])
 
   @test("a block device as the image: holes, zeros and copies", 120)
   def block_device(self):
@@ -395,8 +392,7 @@ class FuseBed(ExportBed):
     with open(image, "r+b") as file:
       file.seek(2 * MIB)
       file.write(os.urandom(16 * MIB))
-    device = run(["losetup", "-f", "--show", image]).strip()
-    try:
+    with loop_device(image) as device:
       mounted = self._mount("block", "--writable", device)
       self._compare(image, mounted.folder)
       one, two = (os.open(f"{mounted.folder}/part{number}", os.O_RDWR) for number in (1, 2))
@@ -414,8 +410,6 @@ class FuseBed(ExportBed):
         os.close(two)
       self._compare(image, mounted.folder)
       self._unmount(mounted)
-    finally:
-      run(["losetup", "-d", device])
 
   @test("lying partition tables: warnings, and only what lies in the image", 120)
   def lies(self):

@@ -12,7 +12,7 @@ import termios
 
 from bed import test
 from export import refusal
-from exportbed import MIB, ExportBed, content, expect, same
+from exportbed import MIB, ExportBed, content, expect, loop_device, same
 from failure import Failure
 from lgdev import Lgdev, program
 from patience import patience
@@ -349,23 +349,18 @@ class FuseMountBed(ExportBed):
     for arguments, want in cases:
       out = run([program(), "export", *arguments], check=False).strip()
       same(want in out and "\n" not in out, True, f"'{want}' in one line: {out}")
-    device = run(["losetup", "-r", "-f", "--show", image]).strip()
-    try:
+    with loop_device(image, "-r") as device:
       same("the device is read-only" in refusal(self.room, "--writable", device), True, "a device that is")
       self._unmount(self._mount("device", device))
-    finally:
-      run(["losetup", "-d", device])
     run(["mkfs.ext2", "-q", "-F", image])
-    device = run(["losetup", "-f", "--show", image]).strip()
-    try:
+    with loop_device(image) as device:
       run(["mount", device, empty])
-      same("it is mounted, or" in refusal(self.room, "--writable", device), True, "a device that is mounted")
-      self._unmount(self._mount("mounted", device))
-      run(["umount", empty])
+      try:
+        same("it is mounted, or" in refusal(self.room, "--writable", device), True, "a device that is mounted")
+        self._unmount(self._mount("mounted", device))
+      finally:
+        run(["umount", empty])
       self._unmount(self._mount("unmounted", "--writable", device))
-    finally:
-      run(["umount", "-q", empty], check=False)
-      run(["losetup", "-d", device])
     mounted = self._mount("busy", image)
     out = run([program(), "export", image, mounted.folder], check=False)
     same("is busy: fuse.lgdev" in out, True, f"a busy mount point: {out.strip()}")

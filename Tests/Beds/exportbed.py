@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What beds of `lgdev export` have in common: images, exports of them, and what is expected of both."""
 
+import contextlib
 import os
 import subprocess
 
 from bed import Bed
 from export import Mounted
 from failure import Failure
+from process import run
 
 MIB = 1 << 20
 
@@ -31,6 +33,16 @@ def content(path, offset=0, count=-1):
   with open(path, "rb") as file:
     file.seek(offset)
     return file.read(count)
+
+
+@contextlib.contextmanager
+def loop_device(image, *options):
+  """A block device on an image."""
+  device = run(["losetup", *options, "-f", "--show", image]).strip()
+  try:
+    yield device
+  finally:
+    run(["losetup", "-d", device])
 
 
 class ExportBed(Bed):

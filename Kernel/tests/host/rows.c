@@ -284,15 +284,10 @@ static void wake(int number)
 	(void)number;
 }
 
-static void signals(void)
+static void run_with_signals(struct raw *raw)
 {
 	struct itimerval often = { { 0, 200000 }, { 0, 100000 } }, never = { 0 };
-	struct sigaction action = { .sa_handler = wake };
-	struct raw *raw = row("a signal ends the read of a guest that spins");
 
-	sigaction(SIGALRM, &action, NULL);
-	say("guest spins");
-	raw_prologue(raw);
 	raw_spin(raw);
 	raw_initialize(raw);
 	/* One after another, in case the first comes before the read. */
@@ -300,17 +295,23 @@ static void signals(void)
 	run(raw);
 	setitimer(ITIMER_REAL, &never, NULL);
 	raw_free(raw);
+}
+
+static void signals(void)
+{
+	struct sigaction action = { .sa_handler = wake };
+	struct raw *raw = row("a signal ends the read of a guest that spins");
+
+	sigaction(SIGALRM, &action, NULL);
+	say("guest spins");
+	raw_prologue(raw);
+	run_with_signals(raw);
 
 	raw = row("and of one that sleeps");
 	say("guest spins");
 	raw_prologue(raw);
 	raw_hypercall(raw, HALT, 0, 0, 0, 0);
-	raw_spin(raw);
-	raw_initialize(raw);
-	setitimer(ITIMER_REAL, &often, NULL);
-	run(raw);
-	setitimer(ITIMER_REAL, &never, NULL);
-	raw_free(raw);
+	run_with_signals(raw);
 }
 
 static void read_reason(struct raw *raw, size_t size)
