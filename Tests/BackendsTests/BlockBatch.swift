@@ -2,6 +2,7 @@
 //
 // BlockBatch: a disk with a recorder in its image's place, and a driver that offers many requests at once.
 
+import HostTesting
 import Testing
 import VirtioRing
 import VirtioTesting

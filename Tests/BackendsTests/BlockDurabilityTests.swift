@@ -3,6 +3,7 @@
 // When is a write durable? Asserted as the order of what the engines do to the image, with how many chains
 // the driver could see as used at each step.
 
+import HostTesting
 import Linux
 import Testing
 import VirtioRing

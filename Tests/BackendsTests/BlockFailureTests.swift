@@ -3,6 +3,7 @@
 // What a driver is told, and what it can still do, when the host fails: syncs, transfers, io_uring, room.
 
 import Glibc
+import HostTesting
 import Linux
 import Testing
 import VirtioRing

@@ -5,6 +5,7 @@
 // RecordingFile stands between the thread engine and the image; ScriptedRing stands in io_uring's place: it
 // completes requests late, in any order, in pieces, and with errors, as the recorder's plan says.
 
+import HostTesting
 import Linux
 import Synchronization
 import VirtioRing
@@ -107,21 +108,6 @@ final class BlockRecorder: Sendable {
     guard let failing = plan.failingSector else { return nil }
     let byte = failing.sector * 512
     return byte >= offset && byte < offset + window.byteCount ? failing.error : nil
-  }
-}
-
-/// Whether something hangs.
-final class Hang: Sendable {
-  private let value = Atomic<Bool>(false)
-
-  var isSet: Bool { value.load(ordering: .relaxed) }
-  func set(_ on: Bool) { value.store(on, ordering: .relaxed) }
-
-  func wait() {
-    while isSet {
-      var nobody: InlineArray<1, PollEntry> = [.ignored]
-      _ = try? Poll.wait(&nobody, timeout: .milliseconds(1))
-    }
   }
 }
 

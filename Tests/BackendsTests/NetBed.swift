@@ -176,11 +176,6 @@ final class NetBed {
   var calls: UInt64 { statistics.calls }
 }
 
-/// A flag that two threads of a test share.
-final class SharedFlag: Sendable {
-  let value = Atomic<Bool>(false)
-}
-
 /// A count that two threads of a test share.
 final class SharedCounter: Sendable {
   let value = Atomic<Int>(0)

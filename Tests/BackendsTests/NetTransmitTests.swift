@@ -201,10 +201,10 @@ struct NetTransmitTests {
     let address = bed.queue.space.take(128)
     bed.queue.memory.write(good.bytes(12) + frame(60), at: address)
     let memory = bed.queue.memory
-    let isOver = SharedFlag()
+    let isOver = Flag()
     let flipper = try WorkerThread.start(name: "flipper", state: 0) { [memory] _ in
       var isGood = false
-      while !isOver.value.load(ordering: .relaxed) {
+      while !isOver.isSet {
         memory.write((isGood ? good : bad).bytes(12), at: address)
         isGood.toggle()
       }
@@ -222,7 +222,7 @@ struct NetTransmitTests {
         #expect(header.flags == 0 || Int(header.checksumStart) + Int(header.checksumOffset) <= 58)
       }
     }
-    isOver.value.store(true, ordering: .relaxed)
+    isOver.set()
     _ = flipper.join()
     #expect(UInt64(received) + bed.errors == 1280)
   }

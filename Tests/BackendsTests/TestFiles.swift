@@ -1,23 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What these tests see of a device: its lines, and whether its threads sleep.
+// What these tests see of a device: how much it says, and whether its threads sleep.
 
 import Glibc
 import HostTesting
 import Linux
 import Synchronization
-
-/// Collects lines that a device reports.
-final class LineCollector: Sendable {
-  private let collected = Mutex<[String]>([])
-
-  var lines: [String] { collected.withLock { $0 } }
-
-  /// What a device is given.
-  var hook: @Sendable (String) -> Void {
-    { line in self.collected.withLock { $0.append(line) } }
-  }
-}
 
 /// How many lines a device that reports one a second may have reported since a moment.
 func lineLimit(since start: ContinuousClock.Instant) -> Int {

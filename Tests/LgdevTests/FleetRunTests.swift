@@ -160,12 +160,12 @@ private let powerDown: [FakeHost.Answer] = [Host.error(.notFound), Host.text("CR
       bed.play("at") { host in
         // It runs only once the terminal is raw.
         guard !view.echoes else { return .failure(.io) }
-        while !otherRuns.isSet.load(ordering: .relaxed) { usleep(1000) }
+        while !otherRuns.isSet { usleep(1000) }
         try? keys.descriptor.writeAll([3, 3, 3])
         return Host.sleep(host)
       }
       bed.play("other") { _ in
-        otherRuns.isSet.store(true, ordering: .relaxed)
+        otherRuns.set()
         while !view.echoes { usleep(1000) }
         return .failure(.notFound)
       }
@@ -238,10 +238,6 @@ extension FleetRunTests {
       "b: rng31: no interrupt is left; a guest has 31, one for each queue; leave out a device"
     #expect(Said(result?.standardErrorContent).lines == [expected])
   }
-}
-
-private final class Flag: Sendable {
-  let isSet = Atomic<Bool>(false)
 }
 
 /// A descriptor that several hold.

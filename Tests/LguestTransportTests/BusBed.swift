@@ -4,6 +4,7 @@
 // as a guest does, and knows nothing else.
 
 import Backends
+import HostTesting
 import LguestTesting
 import Linux
 import Synchronization
@@ -13,13 +14,6 @@ import VirtioTesting
 
 @testable import LguestTransport
 
-/// What is printed and complained of.
-final class Lines: Sendable {
-  private let all = Mutex<[String]>([])
-  var lines: [String] { all.withLock { $0 } }
-  func add(_ line: String) { all.withLock { $0.append(line) } }
-}
-
 /// The guest's side of the bus.
 final class BusBed {
   static let memoryEnd: UInt64 = 0x10_0000
@@ -28,8 +22,8 @@ final class BusBed {
   let memory: RunMemory
   let words: TestMemory
   let bus: GuestBus
-  let printed = Lines()
-  let complaints = Lines()
+  let printed = LineCollector()
+  let complaints = LineCollector()
 
   init(_ devices: [any Device]) throws {
     host = try FakeHost()

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-import LguestTesting
 import Backends
+import HostTesting
+import LguestTesting
 import Linux
 import Testing
 import VirtioRing

@@ -4,6 +4,7 @@
 // real devices, and once it has calmed down and resets them, every one works.
 
 import Backends
+import HostTesting
 import LguestTesting
 import Linux
 import Testing

@@ -5,6 +5,7 @@
 
 import Backends
 import Foundation
+import HostTesting
 import LguestTesting
 import Linux
 import Logging
@@ -36,7 +37,7 @@ private final class RecordedBed {
   let differences: RecordedDifferences
   var options: GuestOptions
   var devices: [EchoDevice]
-  let printed = Lines()
+  let printed = LineCollector()
   private let guests: [RecordedGuest]
 
   init(_ guests: [RecordedGuest]) throws {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Backends
+import HostTesting
 import Linux
 import Synchronization
 import VirtioRing
@@ -77,20 +78,6 @@ final class EchoDevice: Device {
   }
 
   func driverReturned() { record.withLock { $0.returns += 1 } }
-}
-
-/// What keeps requests from finishing, as a host's storage can.
-final class Hang: Sendable {
-  private let isSet = Atomic<Bool>(false)
-
-  func set(_ on: Bool) { isSet.store(on, ordering: .relaxed) }
-
-  func wait() {
-    while isSet.load(ordering: .relaxed) {
-      var nobody: InlineArray<1, PollEntry> = [.ignored]
-      _ = try? Poll.wait(&nobody, timeout: .milliseconds(1))
-    }
-  }
 }
 
 private struct EchoBody: QueueBody, ~Copyable {
