@@ -247,6 +247,8 @@ private struct LostDescriptors: Error {
     device.hang.set(true)
     defer { device.hang.set(false) }
     try client.offerOne()
+    // One that is not begun does not hang.
+    #expect(eventually { device.hang.isFelt })
     try client.frontEnd.raw.send(.getVringBase, VringState(index: 0, number: 0).bytes)
     #expect(eventually { bed.witness?.busyDevice == "echo0" })
     bed.witness?.removeSockets()
