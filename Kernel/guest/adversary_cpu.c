@@ -215,17 +215,42 @@ static void stack_read_only_segment(void)
 	hypercall(HCALL_SEND_INTERRUPTS, 0, 0, 0, 0);
 }
 
+/*
+ * Selectors that the host has seen are left without their descriptor by this call. All four are
+ * loaded, so nothing here may touch memory until ds is back.
+ */
+static uint32_t left_of(uint32_t selector, uint32_t call, uint32_t argument)
+{
+	bool on = interrupts_off();
+	uint32_t left, zero = 0;
+
+	asm volatile("movw %%si, %%es\n\tmovw %%si, %%fs\n\tmovw %%si, %%gs\n\tmovw %%si, %%ds\n\t"
+		     "movl %2, %%eax\n\tint $0x1f\n\tmovl %%edi, %%eax\n\tint $0x1f\n\t"
+		     "movl %%ds, %%eax\n\tmovl %%es, %%ecx\n\torl %%ecx, %%eax\n\t"
+		     "movl %%fs, %%ecx\n\torl %%ecx, %%eax\n\t"
+		     "movl %%gs, %%ecx\n\torl %%ecx, %%eax\n\t"
+		     "pushl %%ss\n\tpopl %%ds\n\tpushl %%ss\n\tpopl %%es"
+		     : "=&a"(left), "+c"(zero)
+		     : "i"(HCALL_SEND_INTERRUPTS), "S"(selector), "D"(call), "b"(argument), "d"(0)
+		     : "memory");
+	if (on)
+		interrupts_on();
+	return left;
+}
+
 static void segments_dangling(void)
 {
-	uint32_t gs, fs;
+	static uint32_t tls[6] = { 0x0000ffff, 0x00cff300 };
+	static const uint32_t none[6];
 
-	descriptor_load(SEGMENT, 0x0000ffff, 0x00cfb300);
-	asm volatile("movw %w0, %%gs\n\tmovw %w0, %%fs" : : "r"(SEGMENT << 3 | 1));
-	descriptor_load(SEGMENT, 0, 0);
-	hypercall(HCALL_SEND_INTERRUPTS, 0, 0, 0, 0);
-	asm volatile("movl %%gs, %0\n\tmovl %%fs, %1" : "=r"(gs), "=r"(fs));
-	if (gs || fs)
-		broke_out("a segment without a descriptor");
+	for (uint32_t rpl = 0; rpl < 2; rpl++) {
+		descriptor_load(SEGMENT, 0x0000ffff, 0x00cfb300);
+		if (left_of(SEGMENT << 3 | rpl, HCALL_LOAD_GDT_ENTRY, SEGMENT))
+			broke_out("a segment without a descriptor");
+	}
+	hypercall(HCALL_LOAD_TLS, physical(tls), 0, 0, 0);
+	if (left_of(0x33, HCALL_LOAD_TLS, physical(none)))
+		broke_out("a program's segment without a descriptor");
 }
 
 static void clear_flags(void)

@@ -155,6 +155,78 @@ static void check_around(void)
 	check_trap(read_word, (void *)place, 14, 0, "and all of them can go");
 }
 
+/* Frames far apart, that nobody has touched: a host has none of them at hand yet. */
+static void check_untouched(void)
+{
+	volatile pte_t *entries = pte_of(kernel_root, PLAYGROUND);
+	uint32_t first = memory_bytes / 2, wrong = 0;
+
+	for (uint32_t i = 0; i < BLOCK; i++)
+		entries[i] = (first + i * BLOCK * PAGE_SIZE) | PTE_KERNEL;
+	flush_all();
+	for (uint32_t i = 0; i < BLOCK; i++) {
+		volatile uint32_t *page = place + i * PAGE_SIZE / 4;
+		uint32_t before = *page;
+
+		*page = 1000 + i;
+		wrong += *(volatile uint32_t *)virtual(first + i * BLOCK * PAGE_SIZE) != 1000 + i;
+		*page = before;
+	}
+	check_equal(wrong, 0, "pages that nobody has touched come one by one");
+	for (uint32_t i = 0; i < BLOCK; i++)
+		pte_set(kernel_root, PLAYGROUND + i * PAGE_SIZE, 0);
+}
+
+/* The entry of the last table but one, and the call that tells of it. */
+static void table_set(pte_t value)
+{
+#ifdef PAE
+	pte_t *table = virtual((uint32_t)kernel_root[PLAYGROUND >> TOP_SHIFT] & ~(PAGE_SIZE - 1));
+	uint32_t index = PLAYGROUND >> 21 & (PTES - 1), call = HCALL_SET_PMD;
+#else
+	pte_t *table = kernel_root;
+	uint32_t index = PLAYGROUND >> TOP_SHIFT, call = HCALL_SET_PGD;
+#endif
+
+	((volatile pte_t *)table)[index] = value;
+	hypercall(call, physical(table), index, 0, 0);
+}
+
+static pte_t table_entry(void)
+{
+#ifdef PAE
+	pte_t *table = virtual((uint32_t)kernel_root[PLAYGROUND >> TOP_SHIFT] & ~(PAGE_SIZE - 1));
+
+	return table[PLAYGROUND >> 21 & (PTES - 1)];
+#else
+	return kernel_root[PLAYGROUND >> TOP_SHIFT];
+#endif
+}
+
+/* A table of the kernel's half goes, and with it pages beside one that was touched. */
+static void check_table_gone(void)
+{
+	volatile pte_t *entries = pte_of(kernel_root, PLAYGROUND);
+	uint32_t *page = page_alloc();
+	pte_t before = table_entry();
+
+	page[0] = 8;
+	for (uint32_t i = 0; i < BLOCK; i++)
+		entries[i] = physical(page) | PTE_KERNEL;
+	flush_all();
+	check_equal(place[0], 8, "a page of the kernel's half is there");
+	table_set(0);
+	check_trap(read_word, (void *)place, 14, 0, "it is gone with its table");
+	check_trap(read_word, (void *)(place + PAGE_SIZE / 4), 14, 0, "and so is the one beside");
+	table_set(before & ~(pte_t)PTE_WRITE);
+	check_equal(place[0], 8, "the table may come back, read-only");
+	check_trap(write_word, (void *)(place + PAGE_SIZE / 4), 14, 3, "and that holds beside, too");
+	table_set(before);
+	for (uint32_t i = 0; i < BLOCK; i++)
+		pte_set(kernel_root, PLAYGROUND + i * PAGE_SIZE, 0);
+	page_free(page);
+}
+
 /* More roots than the host caches, each with a page of its own at the same address. */
 static void check_roots(void)
 {
@@ -243,6 +315,8 @@ void check_paging(void)
 	check_execution();
 	check_accessed_dirty();
 	check_around();
+	check_untouched();
+	check_table_gone();
 	check_roots();
 	check_many();
 	check_linear();

@@ -23,7 +23,11 @@
 #include <linux/types.h>
 
 enum lguest_request {
-	/* base, pfn_limit, start: returns the 24 bytes of its arguments. */
+	/*
+	 * base, pfn_limit, start: returns the 24 bytes of its arguments.  The
+	 * memory has to be there: what is mapped in its place later, the guest
+	 * may not see, as pages are held from the first use of one near them.
+	 */
 	LHREQ_INITIALIZE = 0,
 	/* irq (0 to 31): raises it in the guest. */
 	LHREQ_IRQ = 2,

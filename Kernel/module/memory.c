@@ -2,11 +2,11 @@
 /*
  * Guest memory: the launcher's, from base on, one page for each guest page.
  *
- * A page is pinned when it is first needed, once, and stays so until the guest
- * is gone.  From then on it is reached by the page and never by the launcher's
- * address, so that nothing the launcher does to its address space changes what
- * the shadow tables map.  Only the launcher's own thread pins: it runs in the
- * right address space.
+ * A page is pinned when it, or one of its block, is first needed, once, and
+ * stays so until the guest is gone.  From then on it is reached by the page and
+ * never by the launcher's address, so that nothing the launcher does to its
+ * address space changes what the shadow tables map.  Only the launcher's own
+ * thread pins: it runs in the right address space.
  */
 #include <linux/mm.h>
 #include <linux/nospec.h>

@@ -134,6 +134,8 @@ void lg_segments_check(struct lguest *lg)
 	regs->gs = checked_selector(lg, regs->gs, checked->gs);
 	if (regs->cs != checked->cs || regs->ss != checked->ss)
 		check_code(lg);
+	if (lg->dead)
+		return;
 	lg->checked = (struct lg_selectors){
 		regs->cs, regs->ss, regs->ds, regs->es, regs->fs, regs->gs,
 	};

@@ -276,6 +276,11 @@ static void page_fault(struct lguest *lg)
 		lg_kill(lg, "no progress at %#x (%#llx)", regs->eip, cr2);
 		return;
 	}
+	/* No entry that is meant to be there has a reserved bit. */
+	if (error & LG_ACCESS_RESERVED) {
+		lg_kill(lg, "bad shadow entry for %#llx", cr2);
+		return;
+	}
 	/*
 	 * Beyond the reach of any access of the guest: the CPU's own writes to
 	 * a buffer of a profiler of the host's.

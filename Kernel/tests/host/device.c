@@ -351,6 +351,10 @@ int main(int argc, char **argv)
 	wide_start();
 	many();
 	memory_kinds();
+	memory_holes();
+	memory_in_parts();
+	memory_accounted();
+	memory_limited();
 	at_once();
 	printf("%u passed, %u failed\n", passed, failed);
 	return failed != 0;

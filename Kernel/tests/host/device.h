@@ -23,6 +23,10 @@ void memory_taken_away(void);
 void memory_changed(void);
 void memory_cut(void);
 void memory_kinds(void);
+void memory_holes(void);
+void memory_in_parts(void);
+void memory_accounted(void);
+void memory_limited(void);
 
 /* device_others.c */
 /* What this program does when it has taken another one's place: looks whether it may run the guest. */
