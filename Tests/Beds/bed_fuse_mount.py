@@ -81,14 +81,17 @@ class FuseMountBed(ExportBed):
   def _halt(self, process):
     """Stops it, and waits until all its threads stand still: nothing is answered any more."""
     process.signal(signal.SIGSTOP)
-    until(
-      lambda: all(
-        content(f"/proc/{process.pid}/task/{task}/stat").rpartition(b")")[2].split()[0] == b"T"
-        for task in os.listdir(f"/proc/{process.pid}/task")
-      ),
-      20,
-      f"{process.name} does not stop",
-    )
+
+    def halts():
+      try:
+        return all(
+          content(f"/proc/{process.pid}/task/{task}/stat").rpartition(b")")[2].split()[0] == b"T"
+          for task in os.listdir(f"/proc/{process.pid}/task")
+        )
+      except (FileNotFoundError, ProcessLookupError):
+        return False  # A thread that has ended.
+
+    until(halts, 120, f"{process.name} does not stop")
 
   def _await_hang(self, process):
     """Waits until a thread waits for a file system in user space to answer."""
