@@ -51,7 +51,7 @@ final class NetTapBed {
     station: Station = Station(2), name: String = "net0"
   ) throws {
     device = try netDevice(name: name, options)
-    try device.interfaceName.map { try NetworkInterface($0).waitForNeighbours() }
+    device.interfaceName.map { NetworkInterface($0).waitForNeighbours() }
     self.station = station
     let accepted = features.union(format.features)
     #expect(device.offeredFeatures.isSuperset(of: accepted))

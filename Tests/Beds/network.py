@@ -3,6 +3,7 @@
 carried it.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -41,7 +42,8 @@ def guest_up(shell):
   """Gives the guest's interface its address. The daemon has given the tap its own."""
   shell.run(f"ip address add {GUEST}/24 dev eth0 && ip link set eth0 up")
   shell.run(f"echo {_QUESTIONS} >/proc/sys/net/ipv4/neigh/eth0/mcast_solicit")
-  with open(f"/proc/sys/net/ipv4/neigh/{TAP}/mcast_solicit", "w") as questions:
+  # A container may have it read-only.
+  with contextlib.suppress(OSError), open(f"/proc/sys/net/ipv4/neigh/{TAP}/mcast_solicit", "w") as questions:
     questions.write(str(_QUESTIONS))
 
 

@@ -8,7 +8,7 @@ package func inNewNetwork(_ body: @escaping @Sendable () throws -> Void) throws 
   let worker = try WorkerThread<(any Error)?>.start(name: "network", state: 0) { _ in
     do {
       try CurrentThread.moveToNewNetwork()
-      // A kernel without IPv6 has no such file.
+      // A kernel without IPv6 has no such file, and in a container it may be read-only.
       try? setParameter("ipv6/conf/default/disable_ipv6", "1")
       try body()
       return nil
@@ -21,9 +21,9 @@ package func inNewNetwork(_ body: @escaping @Sendable () throws -> Void) throws 
 
 extension NetworkInterface {
   /// Lets the kernel ask for a neighbour for as long as that may take, not three times: it would lose what it
-  /// was to send.
-  package func waitForNeighbours() throws {
-    try setParameter("ipv4/neigh/\(name)/mcast_solicit", "1000")
+  /// was to send. Where that cannot be set it asks three times.
+  package func waitForNeighbours() {
+    try? setParameter("ipv4/neigh/\(name)/mcast_solicit", "1000")
   }
 
   /// Whether it is gone, or soon will be: a tap goes with the last of its descriptors.

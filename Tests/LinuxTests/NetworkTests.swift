@@ -44,7 +44,7 @@ private func readFrame(_ tap: borrowing Tap, type: UInt16) throws -> [UInt8] {
       try tap.interface.setHardwareAddress([2, 0, 0, 0, 0, 1])
       try tap.interface.setAddress(try #require(IPv4Prefix("10.9.8.1/24")))
       try tap.interface.setUp()
-      try tap.interface.waitForNeighbours()
+      tap.interface.waitForNeighbours()
       // A datagram to a neighbour makes the kernel ask for it first.
       try sendDatagram(to: 0x0a09_0802)
       let frame = try readFrame(tap, type: 0x0806)
