@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Makes a fresh Debian 12 with the Swift toolchain ready: packages, and a look at the toolchain. The
-# front-ends of the beds are brought by Tests/Beds/setup.sh.
+# Makes a fresh Debian 12 with the Swift toolchain ready: packages of Debian, a look at the toolchain, and the
+# releases of Swift packages that are built with. The front-ends of the beds are brought by Tests/Beds/setup.sh.
 #
 # usage: setup.sh build|test (test includes build)
 set -eu
@@ -39,3 +39,5 @@ version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9.]*\).*/
 [ -n "$version" ] || no_swift "$(command -v swift) does not run"
 [ "$(printf '%s\n' "$wanted" "$version" | sort -V | head -n 1)" = "$wanted" ] ||
   no_swift "$(command -v swift) is $version"
+
+Scripts/pin-packages.sh
