@@ -4,6 +4,8 @@
 #include <sys/inotify.h>
 
 const unsigned int clinux_IN_OPEN = IN_OPEN;
+const unsigned int clinux_IN_ATTRIB = IN_ATTRIB;
+const unsigned int clinux_IN_MOVE_SELF = IN_MOVE_SELF;
 
 int clinux_inotify_init(void) { return inotify_init1(IN_NONBLOCK | IN_CLOEXEC); }
 

@@ -4,8 +4,8 @@
 //
 //     idle --- a front-end connects ---> serving --- it goes away, or errs ---> idle
 //
-// While one is served the listening socket is left alone, so a second front-end waits in its
-// backlog until the first is gone.
+// While one is served nothing is accepted, so a second front-end waits in the listening socket's backlog
+// until the first is gone. That is said once for each that is served.
 
 import Backends
 import Linux
@@ -28,7 +28,11 @@ final class Endpoint {
   /// Where front-ends connect; nil where we connect, or have but one connection.
   private var listener: FileDescriptor?
   /// The socket file that is ours to remove.
-  private var ownedSocket: OwnedSocket?
+  private(set) var ownedSocket: OwnedSocket?
+  /// Whether it was said that the socket is gone.
+  private var isLossReported = false
+  /// Whether it was said that another front-end waits for the present one to go.
+  private var isWaiterReported = false
   private(set) var connection: Connection?
   /// Nothing is accepted or connected to before this moment.
   private var idleUntil: UInt64 = 0
@@ -172,8 +176,35 @@ final class Endpoint {
       to: logger)
   }
 
+  /// Says once that another front-end has connected and must wait.
+  func checkBacklog() {
+    guard connection != nil, !isWaiterReported, hasWaiter else { return }
+    isWaiterReported = true
+    lifeLines.log(
+      .warning, "\(device.name): another front-end waits: one is served at a time", to: logger)
+  }
+
+  private var hasWaiter: Bool {
+    switch listener {
+    case .some(let listener):
+      (try? Poll.wait(for: .readable, on: listener, timeout: .zero)).map { !$0.isEmpty } ?? false
+    case .none: false
+    }
+  }
+
+  /// Says once that the socket's path does not lead here any more.
+  func checkPlace() {
+    guard let ownedSocket, !isDone, !isLossReported, !ownedSocket.isInPlace else { return }
+    isLossReported = true
+    errorLines.log(
+      .warning,
+      "\(device.name): somebody has removed \(ownedSocket.path): no other front-end can connect until"
+        + " lgdev is started anew", to: logger)
+  }
+
   private func begin(_ socket: consuming FileDescriptor) {
     absence = nil
+    isWaiterReported = false
     statistics.sessions += 1
     let session = Session(
       device: device, trace: trace, number: UInt64(number) << 40 | statistics.sessions,
@@ -201,13 +232,7 @@ final class Endpoint {
   private func reportFaults(of session: Session) {
     for fault in session.takeFaults() {
       statistics.faults += 1
-      let reason: String
-      switch fault.reason {
-      case .ring(let error): reason = error.description
-      case .host(let error): reason = error.description
-      }
-      faultLines.log(
-        .warning, "\(device.name): queue \(fault.queue) is stopped: \(reason)", to: logger)
+      faultLines.log(.warning, "\(device.name): \(fault.line)", to: logger)
     }
   }
 

@@ -9,7 +9,7 @@ import Synchronization
 
 /// A socket file that was made here.
 final class OwnedSocket: Sendable {
-  private let path: String
+  let path: String
   private let made: FileStatus
   private let isRemoved = Atomic<Bool>(false)
 
@@ -20,11 +20,14 @@ final class OwnedSocket: Sendable {
 
   /// Removes it, unless somebody has put another one in its place. From any thread.
   func remove() {
-    guard !isRemoved.exchange(true, ordering: .relaxed),
-      let now = try? FileSystem.status(of: path), now.inode == made.inode,
-      now.device == made.device
-    else { return }
+    guard !isRemoved.exchange(true, ordering: .relaxed), isInPlace else { return }
     try? FileSystem.remove(path)
+  }
+
+  /// Whether its path still names it.
+  var isInPlace: Bool {
+    guard let now = try? FileSystem.status(of: path) else { return false }
+    return now.inode == made.inode && now.device == made.device
   }
 }
 

@@ -159,7 +159,8 @@ extension Session {
   }
 
   private func start(_ ring: Vring) {
-    guard let size = ring.size, let address = ring.address, let guest = memory.guest else { return }
+    guard let size = ring.size, let address = ring.address else { return }
+    guard let guest = memory.guest else { return ringLacksMemory(ring) }
     if !rings.contains(where: \.isRunning) { meetDriver() }
     do {
       let configuration = try configuration(of: ring, size: size, address: address)

@@ -92,21 +92,6 @@ final class Session {
   }
 }
 
-/// A ring that does not run any more, or could not start.
-struct RingFault {
-  /// Which of the device's queues.
-  let queue: Int
-  /// Why.
-  let reason: Reason
-
-  enum Reason {
-    /// The driver's doing.
-    case ring(RingError)
-    /// The host's.
-    case host(DeviceError)
-  }
-}
-
 // MARK: Messages
 
 /// What a request is answered with.
@@ -359,6 +344,17 @@ extension Session {
   func ringFaulted(_ ring: Vring, _ reason: RingFault.Reason) {
     ring.isBroken = true
     status |= Self.needsReset
+    report(ring, reason)
+  }
+
+  /// A ring is to run, and there is no memory. It starts as soon as there is.
+  func ringLacksMemory(_ ring: Vring) {
+    guard !ring.isReportedWithoutMemory else { return }
+    ring.isReportedWithoutMemory = true
+    report(ring, .noMemory)
+  }
+
+  private func report(_ ring: Vring, _ reason: RingFault.Reason) {
     faults.append(RingFault(queue: ring.index, reason: reason))
     if let signal = ring.errorSignal {
       signal.wake()

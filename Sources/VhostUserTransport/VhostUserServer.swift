@@ -20,7 +20,8 @@ public import Logging
 ///
 /// It belongs to the thread that calls `run()`; only `Stopper` and `witness` may be used from others.
 public final class VhostUserServer {
-  /// How often memory is looked at for having vanished, while there are sessions.
+  /// How often memory is looked at for having vanished, and sockets for others who wait, while there are
+  /// sessions.
   private static let checkInterval = Duration.seconds(1)
 
   private let logger: Logger
@@ -29,6 +30,12 @@ public final class VhostUserServer {
   /// What other threads may know of this server.
   public let witness = ServerWitness()
   private var endpoints: [Endpoint] = []
+  /// How many endpoints there were: a note to one that is gone is for nobody.
+  private var endpointCount = 0
+  /// Hears that sockets lose their names; nil where the system refuses that.
+  private let places: FileWatch?
+  /// When sockets are looked at again for front-ends that wait.
+  private var nextCheck: UInt64 = 0
   private var sources: [(descriptor: Int32, handler: () -> Void)] = []
   private var isStopping = false
   private var containedFaults = SharedMapping.containedFaultCount
@@ -44,16 +51,19 @@ public final class VhostUserServer {
     self.logger = logger
     self.once = once
     inbox = try EventInbox()
+    places = try? FileWatch()
   }
 
   /// Adds a device. A socket to listen on is made at once.
   ///
   /// - Throws: why there can be no socket there.
   public func add(_ device: any Device, at location: FrontEndLocation) throws(DeviceError) {
-    endpoints.append(
-      try Endpoint(
-        number: endpoints.count, device: device, location: location, once: once,
-        logger: logger, inbox: inbox, witness: witness))
+    let endpoint = try Endpoint(
+      number: endpointCount, device: device, location: location, once: once,
+      logger: logger, inbox: inbox, witness: witness)
+    endpointCount += 1
+    endpoints.append(endpoint)
+    if let socket = endpoint.ownedSocket { try? places?.add(socket.path, for: .renamed) }
   }
 
   /// Waits for a descriptor as well, such as a signalfd.
@@ -94,7 +104,10 @@ public final class VhostUserServer {
 
   /// Waits once and does what there is to do.
   private func turn() throws(Errno) {
-    var entries = [PollEntry(fd: inbox.descriptor, events: .readable)]
+    var entries = [
+      PollEntry(fd: inbox.descriptor, events: .readable),
+      PollEntry(fd: placesDescriptor, events: .readable),
+    ]
     entries += sources.map { PollEntry(fd: $0.descriptor, events: .readable) }
     entries += endpoints.map(\.pollEntry)
     entries += endpoints.map(\.channelEntry)
@@ -102,11 +115,12 @@ public final class VhostUserServer {
     _ = try Poll.wait(&span, timeout: timeout)
 
     if entries[0].isReady { readInbox() }
-    for (source, entry) in zip(sources, entries.dropFirst()) where entry.isReady {
+    if entries[1].isReady { checkPlaces() }
+    for (source, entry) in zip(sources, entries.dropFirst(2)) where entry.isReady {
       source.handler()
     }
     let now = MonotonicClock.nanoseconds
-    let ownEntries = entries.dropFirst(1 + sources.count)
+    let ownEntries = entries.dropFirst(2 + sources.count)
     for (endpoint, entry) in zip(endpoints, ownEntries.dropFirst(endpoints.count)) {
       if entry.isReady { endpoint.flushChannel() }
     }
@@ -119,6 +133,22 @@ public final class VhostUserServer {
       containedFaults = faults
       for endpoint in endpoints { endpoint.checkMemory() }
     }
+    if nextCheck <= now {
+      nextCheck = now + UInt64(Self.checkInterval / .nanoseconds(1))
+      for endpoint in endpoints { endpoint.checkBacklog() }
+    }
+  }
+
+  private var placesDescriptor: Int32 {
+    switch places {
+    case .some(let places): places.descriptor.raw
+    case .none: -1
+    }
+  }
+
+  private func checkPlaces() {
+    places?.drain()
+    for endpoint in endpoints { endpoint.checkPlace() }
   }
 
   private var timeout: Duration? {
@@ -135,7 +165,9 @@ public final class VhostUserServer {
       switch event {
       case .stop: isStopping = true
       case .configurationChange(let number):
-        endpoints[number].connection?.session.configurationChanged()
+        for endpoint in endpoints where endpoint.number == number {
+          endpoint.connection?.session.configurationChanged()
+        }
       case .unsentCall(let session, let queue):
         for endpoint in endpoints where endpoint.connection?.session.number == session {
           endpoint.connection?.session.callUnsent(queue)
@@ -149,12 +181,14 @@ public final class VhostUserServer {
   }
 
   /// Ends all sessions: requests in flight are finished, queues stopped, sockets removed. Devices keep
-  /// what they know of their drivers, and can be used again elsewhere.
+  /// what they know of their drivers, and can be used again elsewhere. So can the server: it is as it was made.
   public func shutdown() {
     for endpoint in endpoints { endpoint.connection?.session.requestHalt() }
     for endpoint in endpoints { endpoint.close() }
     endpoints = []
     sources = []
+    // Notes to what is gone now.
+    _ = inbox.take()
   }
 
   /// What has happened so far, device by device, in the order in which they were added.

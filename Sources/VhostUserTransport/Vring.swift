@@ -119,6 +119,8 @@ final class Vring {
   var isStarted = false
   /// Why it does not run though it could. A reset, a new base or a new start forget it.
   var isBroken = false
+  /// Whether it was reported that it cannot start for want of memory.
+  var isReportedWithoutMemory = false
   /// The layout that the worker uses.
   private(set) var layout: RingLayout?
   private var running: RunningQueue?
@@ -170,6 +172,7 @@ final class Vring {
     halt()
     isStarted = false
     isBroken = false
+    isReportedWithoutMemory = false
     kick = .unset
   }
 

@@ -22,7 +22,8 @@ struct PipeAndWatchTests {
     let directory = try TemporaryDirectory()
     let path = directory.file("watched")
     _ = try FileDescriptor.open(path, [.writeOnly, .create])
-    let watch = try OpenWatch(path)
+    let watch = try FileWatch()
+    try watch.add(path, for: .opened)
     #expect(try Poll.wait(for: .readable, on: watch.descriptor, timeout: .zero).isEmpty)
     for _ in 0..<2 {
       _ = try FileDescriptor.open(path)
@@ -30,6 +31,21 @@ struct PipeAndWatchTests {
       #expect(found == .readable)
       watch.drain()
       #expect(try Poll.wait(for: .readable, on: watch.descriptor, timeout: .zero).isEmpty)
+    }
+  }
+
+  @Test("a watch becomes readable when its file loses its name, and not when it is opened")
+  func nameWatch() throws {
+    let directory = try TemporaryDirectory()
+    for lose in [{ try FileSystem.remove($0) }, { try FileSystem.rename($0, to: $0 + "2") }] {
+      let path = directory.file("watched")
+      _ = try FileDescriptor.open(path, [.writeOnly, .create])
+      let watch = try FileWatch()
+      try watch.add(path, for: .renamed)
+      _ = try FileDescriptor.open(path)
+      #expect(try Poll.wait(for: .readable, on: watch.descriptor, timeout: .zero).isEmpty)
+      try lose(path)
+      #expect(try Poll.wait(for: .readable, on: watch.descriptor, timeout: soon) == .readable)
     }
   }
 

@@ -158,10 +158,26 @@ private struct LostDescriptors: Error {
       try Self.receiveReply(second)
     }
     #expect(try first?.echo([1]) == [1])
+    #expect(
+      bed.lines.contains("warning echo0: another front-end waits: one is served at a time"))
     first = nil
     second.patience = soon
     let reply = try second.receiveReply(to: .getQueueCount)
     #expect(reply == FrontEnd.bytes(2))
+  }
+
+  @Test("a front-end that has the device to itself is not said to wait")
+  func onlyOne() throws {
+    let bed = try ServerBed([EchoDevice(), EchoDevice()])
+    let first = try EchoClient(try bed.frontEnd())
+    // Looked at once a second: after the second look, another device's has been reported for certain.
+    let other = try EchoClient(try bed.frontEnd(1))
+    let waiting = try bed.rawFrontEnd(1)
+    #expect(bed.lines.contains("another front-end waits"))
+    #expect(try first.echo([1]) == [1])
+    #expect(try other.echo([1]) == [1])
+    _ = consume waiting
+    #expect(bed.lines.all.count { $0.contains("another front-end waits") } == 1)
   }
 
   private static func receiveReply(_ raw: borrowing RawFrontEnd) throws {

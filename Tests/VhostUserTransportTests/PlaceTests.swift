@@ -79,6 +79,61 @@ import VirtioTesting
     #expect(bed.stop())
   }
 
+  @Test(
+    "a socket that somebody removes, or puts elsewhere, is reported once", arguments: [false, true])
+  func socketGone(isMoved: Bool) throws {
+    let bed = try ServerBed([EchoDevice(), EchoDevice()])
+    let client = try EchoClient(try bed.frontEnd())
+    if isMoved {
+      try FileSystem.rename(bed.path(), to: bed.path() + ".old")
+    } else {
+      try FileSystem.remove(bed.path())
+    }
+    #expect(
+      bed.lines.contains(
+        "warning echo0: somebody has removed \(bed.path()): no other front-end can connect until lgdev"
+          + " is started anew"))
+    // Who is there already is served, and so are other devices.
+    #expect(try client.echo([1]) == [1])
+    #expect(try EchoClient(try bed.frontEnd(1)).echo([1]) == [1])
+    #expect(bed.stop())
+    #expect(bed.lines.all.count { $0.contains("somebody has removed") } == 1)
+  }
+
+  @Test("a server that was shut down is as it was made")
+  func usedAgain() throws {
+    let directory = try TemporaryDirectory()
+    let lines = LogLines()
+    let server = try VhostUserServer(logger: lines.logger)
+    let devices = [EchoDevice(), EchoDevice()]
+    for (index, device) in devices.enumerated() {
+      try server.add(device, at: .listen(directory.file("dev\(index).sock")))
+      // A note that nobody reads before the end.
+      device.configurationChange.signal()
+    }
+    server.stopper.requestStop()
+    server.shutdown()
+    #expect(!FileSystem.exists(directory.file("dev1.sock")))
+
+    let pair = try UnixSocket.pair()
+    try server.add(devices[0], at: .descriptor(try pair.second.duplicate().release()))
+    devices[0].configurationChange.signal()
+    let client = try WorkerThread.start(
+      name: "front-end", state: RawFrontEnd(try pair.first.duplicate())
+    ) { raw in
+      guard let frontEnd = try? FrontEnd(raw), let client = try? EchoClient(frontEnd) else {
+        return false
+      }
+      return (try? client.echo([1, 2]) == [1, 2]) ?? false
+    }
+    _ = consume pair
+    try server.run()
+    let isServed = client.join()
+    #expect(isServed)
+    #expect(server.statistics.map(\.sessions) == [1])
+    server.shutdown()
+  }
+
   @Test("a socket that somebody has put in the place of ours is not removed")
   func notOursToRemove() throws {
     let bed = try ServerBed([EchoDevice()])

@@ -303,6 +303,30 @@ import VirtioTesting
   }
 
   @Test(
+    "a ring that is started without memory is reported with what to do, and runs once there is some",
+    arguments: formats)
+  func noMemory(_ features: Features) throws {
+    let bed = try ServerBed([EchoDevice()])
+    let frontEnd = try bed.frontEnd()
+    try frontEnd.negotiate(features)
+    let signal = try EventFD()
+    try frontEnd.tell(.setVringError, FrontEnd.bytes(0), descriptors: [signal.descriptor.raw])
+    let client = EchoClient(frontEnd, running: try frontEnd.makeRing(0, size: 64))
+    try frontEnd.startRing(client.ring)
+    let found = try Poll.wait(for: .readable, on: signal.descriptor, timeout: soon)
+    #expect(found == .readable)
+    let line =
+      "warning echo0: queue 0 cannot start: the front-end has shared no memory; guest memory must be"
+      + " shared: QEMU needs memory-backend-memfd,share=on"
+    #expect(bed.lines.contains(line))
+    // Not with each request that follows.
+    for _ in 0..<10 { _ = try frontEnd.askNumber(.getQueueCount) }
+    #expect(bed.lines.all.count { $0.contains("cannot start") } == 1)
+    try frontEnd.shareMemory()
+    #expect(try client.echo([7]) == [7])
+  }
+
+  @Test(
     "addresses outside memory break that ring alone",
     arguments: [0, 0x10_0000, 0xffff_ffff_ffff_fff0, SharedGuestMemory.userOffset] as [UInt64])
   func addressOutside(_ address: UInt64) throws {
@@ -316,6 +340,7 @@ import VirtioTesting
       .setVringAddress,
       VringAddress(index: 0, descriptors: address, used: address, available: address).bytes)
     #expect(bed.lines.contains("queue 0 is stopped: ring area outside guest memory"))
+    #expect(bed.lines.contains("QEMU needs memory-backend-memfd,share=on"))
     _ = try frontEnd.stopRing(0)
     #expect(try EchoClient(frontEnd).echo([1]) == [1])
   }

@@ -16,7 +16,7 @@ struct PtyEnd: HostEnd, ~Copyable {
   let path: String
   private let pty: PseudoTerminal
   private let link: String?
-  private let watch: OpenWatch?
+  private let watch: FileWatch?
   private let window: ConsoleWindow
   private var isOpen = false
 
@@ -31,10 +31,16 @@ struct PtyEnd: HostEnd, ~Copyable {
     }
     if let link { try Self.makeLink(link, to: pty.path, name) }
     path = pty.path
-    watch = try? OpenWatch(pty.path)
+    watch = try? Self.watch(pty.path)
     self.pty = pty
     self.window = window
     self.link = link
+  }
+
+  private static func watch(_ path: String) throws(Errno) -> FileWatch {
+    let watch = try FileWatch()
+    try watch.add(path, for: .opened)
+    return watch
   }
 
   private static func makeLink(

@@ -176,6 +176,8 @@ int clinux_terminal_is_background(int fd);
 
 /* inotify(7): closed on exec, never waiting. */
 extern const unsigned int clinux_IN_OPEN;
+extern const unsigned int clinux_IN_ATTRIB;
+extern const unsigned int clinux_IN_MOVE_SELF;
 int clinux_inotify_init(void);
 int clinux_inotify_add_watch(int fd, const char *path, unsigned int events);
 
