@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// BlockLoad: 4 KiB random reads at a fixed depth, over vhost-user, without a virtual machine.
+// BlockLoad: random reads or writes, or flushes, at a fixed depth, over vhost-user, without a virtual machine.
 //
 // A slot is a request and its buffers. Whatever has come back is sent out again with another sector; one
 // kick for all of it, if the back-end wants one; then the driver sleeps on the call eventfd, as a guest does.
@@ -13,8 +13,24 @@ import VirtioTesting
 
 /// A running load on one queue of a block device.
 struct BlockLoad: ~Copyable {
-  static let blockSize: UInt64 = 4096
+  /// What is asked for.
+  enum Kind: String {
+    case read
+    case write
+    case flush
 
+    /// As the protocol has it (virtio 1.3, 5.2.6).
+    var wireType: UInt32 {
+      switch self {
+      case .read: 0
+      case .write: 1
+      case .flush: 4
+      }
+    }
+  }
+
+  private let kind: Kind
+  private let blockSize: UInt64
   private var ring: FrontEndRing
   private let memory: TestMemory
   private let slots: [[DriverBuffer]]
@@ -22,21 +38,27 @@ struct BlockLoad: ~Copyable {
   private var random: UInt64 = 0x9e37_79b9_7f4a_7c15
 
   /// - Parameters:
+  ///   - kind: what is asked for.
+  ///   - blockSize: bytes of a read or write.
   ///   - depth: requests in flight.
-  ///   - byteCount: how much of the disk is read.
+  ///   - byteCount: how much of the disk is read or written.
   init(
-    _ frontEnd: FrontEnd, _ ring: consuming FrontEndRing, depth: Int, byteCount: UInt64
+    _ frontEnd: FrontEnd, _ ring: consuming FrontEndRing, _ kind: Kind, blockSize: UInt64,
+    depth: Int, byteCount: UInt64
   ) {
+    self.kind = kind
+    self.blockSize = blockSize
     self.ring = ring
     memory = frontEnd.memory.memory
-    blocks = byteCount / Self.blockSize
+    blocks = byteCount / blockSize
     slots = (0..<depth).map { _ in
-      let data = frontEnd.space.take(Self.blockSize, alignment: 4096)
+      let data = frontEnd.space.take(blockSize, alignment: 4096)
       let header = frontEnd.space.take(16)
       let status = frontEnd.space.take(1)
-      return [
-        .readable(header, 16), .writable(data, UInt32(Self.blockSize)), .writable(status, 1),
-      ]
+      let transfer =
+        kind == .read
+        ? DriverBuffer.writable(data, UInt32(blockSize)) : .readable(data, UInt32(blockSize))
+      return [.readable(header, 16)] + (kind == .flush ? [] : [transfer]) + [.writable(status, 1)]
     }
   }
 
@@ -56,8 +78,8 @@ struct BlockLoad: ~Copyable {
       let isOver = now >= end
       while let used = try ring.driver.collect() {
         let slot = Int(used.token)
-        let status: UInt8 = memory.load(UInt8.self, at: slots[slot][2].address)
-        precondition(status == 0, "a read failed")
+        let status: UInt8 = memory.load(UInt8.self, at: statusAddress(slot))
+        precondition(status == 0, "a \(kind) failed")
         count += 1
         latencies.add(now - started[slot])
         guard !isOver else { continue }
@@ -78,6 +100,8 @@ struct BlockLoad: ~Copyable {
     }
   }
 
+  private func statusAddress(_ slot: Int) -> UInt64 { slots[slot][slots[slot].count - 1].address }
+
   /// Writes a request for a random block; the driver publishes it.
   private mutating func send(_ slot: Int) {
     // xorshift64: the same sectors for every contender.
@@ -85,9 +109,9 @@ struct BlockLoad: ~Copyable {
     random ^= random >> 7
     random ^= random << 17
     let header = slots[slot][0].address
-    memory.store(UInt64(0), at: header)
-    memory.store((random % blocks) * (Self.blockSize / 512), at: header + 8)
-    memory.store(UInt8(0xff), at: slots[slot][2].address)
+    memory.store(UInt64(kind.wireType), at: header)
+    memory.store(kind == .flush ? 0 : (random % blocks) * (blockSize / 512), at: header + 8)
+    memory.store(UInt8(0xff), at: statusAddress(slot))
     let buffers = slots[slot]
     let fits = ring.driver.stage(buffers.span, token: UInt64(slot))
     precondition(fits, "the ring is shorter than the depth")
