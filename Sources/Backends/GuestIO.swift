@@ -23,8 +23,8 @@ public enum ChainPart: Sendable {
 @safe
 public struct SegmentWindow: ~Copyable, @unchecked Sendable {
   // Sendable because it is not copyable: whoever holds it is the only one who reaches the list.
-  private let base: UnsafeMutablePointer<IOVector>
-  private let capacity: Int
+  private var base: UnsafeMutablePointer<IOVector>
+  private var capacity: Int
   private var first = 0
   private var end = 0
 
@@ -34,12 +34,11 @@ public struct SegmentWindow: ~Copyable, @unchecked Sendable {
   /// How many bytes are still to be transferred.
   public private(set) var byteCount = 0
 
-  /// Makes a window for chains of up to `segmentCapacity` segments.
-  public init(segmentCapacity: Int = 1024) {
+  /// Makes a window that has room for `segmentCapacity` segments, and grows where a chain has more.
+  public init(segmentCapacity: Int = 16) {
     capacity = max(1, segmentCapacity)
-    // SAFETY: all of what is allocated is initialised; deinit frees it, once.
+    // SAFETY: numbers, of which only those are looked at that `select` has stored; deinit frees it, once.
     unsafe base = .allocate(capacity: capacity)
-    unsafe base.initialize(repeating: IOVector(address: 0, byteCount: 0), count: capacity)
   }
 
   deinit { unsafe base.deallocate() }
@@ -51,14 +50,13 @@ public struct SegmentWindow: ~Copyable, @unchecked Sendable {
   ///   - chain: whose bytes.
   ///   - skipping: how many bytes of that part to leave out at its start.
   ///   - limit: how many bytes to take at most.
-  /// - Precondition: the chain has no more segments than this window has room for.
   public mutating func select(
     _ part: ChainPart, of chain: borrowing Chain, skipping: Int = 0, limit: Int = .max
   ) {
     // SAFETY: the buffers are used within this call, and the chain is borrowed for as long.
     let segments =
       unsafe part == .readable ? chain.readableSegments : chain.writableSegments
-    precondition(segments.count <= capacity, "chain has more segments than the window")
+    if segments.count > capacity { grow(to: segments.count) }
     first = 0
     end = 0
     byteCount = 0
@@ -71,13 +69,23 @@ public struct SegmentWindow: ~Copyable, @unchecked Sendable {
         continue
       }
       let count = min(segment.byteCount &- skip, limit &- byteCount)
-      // SAFETY: end <= index < segments.count <= capacity.
+      // SAFETY: end <= index < segments.count <= capacity, see `grow`.
       unsafe base[end] = IOVector(
         address: segment.address &+ UInt(skip), byteCount: count)
       end &+= 1
       byteCount &+= count
       skip = 0
     }
+  }
+
+  /// Makes room for a longer chain than any before; what was selected is gone.
+  @inline(never)
+  private mutating func grow(to count: Int) {
+    // To the next power of two, so that this comes seldom.
+    capacity = 1 << (Int.bitWidth - (count - 1).leadingZeroBitCount)
+    // SAFETY: nobody has a list of the old room; the new one is as the one in init.
+    unsafe base.deallocate()
+    unsafe base = .allocate(capacity: capacity)
   }
 
   /// Leaves out the first bytes: they were transferred.

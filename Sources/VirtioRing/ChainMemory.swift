@@ -182,6 +182,37 @@ extension Chain {
       }
     }
 
+    /// Copies a chain into a slot.
+    ///
+    /// - Returns: false where the chain has more segments than the slot has room for. Nothing is copied then.
+    /// - Precondition: the slot's last chain is not in flight any more.
+    @inline(__always)
+    public mutating func copy(_ chain: borrowing Chain, to index: Int) -> Bool {
+      // SAFETY: the pool is borrowed exclusively.
+      unsafe self.chain(index).pointee.storage.copy(chain.storage)
+    }
+
+    /// Gives a slot room for a chain. What it holds is gone.
+    ///
+    /// - Parameter limit: the most segments that a slot gets room for.
+    /// - Returns: false where the chain has more.
+    /// - Precondition: the slot's last chain is not in flight any more.
+    public mutating func grow(_ index: Int, for chain: borrowing Chain, limit: Int) -> Bool {
+      let count = chain.segmentCount
+      guard count <= limit else { return false }
+      // To the next power of two, so that this comes seldom.
+      let capacity = min(limit, 1 << (Int.bitWidth - (count - 1).leadingZeroBitCount))
+      // SAFETY: the pool is borrowed exclusively; the old chain is ended as the new one takes its place.
+      unsafe self.chain(index).pointee = Chain(segmentCapacity: capacity)
+      return true
+    }
+
+    /// Exchanges a slot's chain for another, with the room that each has.
+    public mutating func exchange(_ index: Int, with chain: inout Chain) {
+      // SAFETY: the pool is borrowed exclusively.
+      unsafe swap(&self.chain(index).pointee, &chain)
+    }
+
     /// Where a slot's chain is.
     fileprivate func chain(_ index: Int) -> UnsafeMutablePointer<Chain> {
       precondition(index >= 0 && index < count)

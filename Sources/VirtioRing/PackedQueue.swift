@@ -11,7 +11,7 @@
 /// A packed ring's device side.
 struct PackedQueue: ~Copyable {
   private var ring: PackedRingMemory
-  private let inOrder: Bool
+  private var inOrder: Bool
   private let indirect: Bool
   private let eventIndex: Bool
 
@@ -60,6 +60,12 @@ struct PackedQueue: ~Copyable {
       + (available.marks == used.marks ? 0 : Int(configuration.size))
     lastHit = memory[0]
     inFlight = InFlightTable(size: configuration.size)
+  }
+
+  /// Gives chains back in the order in which they are taken, from now on. - Precondition: nothing is in flight.
+  mutating func keepOrder() {
+    precondition(inFlightCount == 0, "a chain was taken without its place in the order")
+    inOrder = true
   }
 
   /// Goes on with the same ring in another memory. - Precondition: nothing is in flight.

@@ -87,13 +87,12 @@ struct ChainStorage: ~Copyable, @unchecked Sendable {
 
   init(capacity: Int) {
     let capacity = max(1, capacity)
-    // SAFETY: the block is made for a header and that many segments behind it; deinit frees it, once.
+    // SAFETY: the block is made for a header and that many segments behind it; deinit frees it, once. Segments are
+    // numbers, and nobody looks at one before a walk has stored it: memory that no chain needs is never touched.
     let block = unsafe allocateScratch(
       byteCount: MemoryLayout<ChainHeader>.stride + capacity * MemoryLayout<IOVector>.stride)
     unsafe base = block.bindMemory(to: ChainHeader.self, capacity: 1)
     unsafe base.initialize(to: ChainHeader(capacity: capacity))
-    unsafe segments.initialize(
-      repeating: IOVector(address: 0, byteCount: 0), count: capacity)
   }
 
   deinit { unsafe base.deallocate() }
@@ -115,23 +114,42 @@ struct ChainStorage: ~Copyable, @unchecked Sendable {
     @inline(__always) nonmutating unsafeMutableAddress { unsafe base }
   }
 
-  /// Where the segments go; valid while this value lives.
-  var slots: SegmentSlots {
-    @inline(__always) get { unsafe SegmentSlots(base: segments, capacity: header.capacity) }
+  /// Takes over what another chain is. - Returns: false where there is no room for its segments.
+  @inline(__always)
+  func copy(_ other: borrowing ChainStorage) -> Bool {
+    let count = other.header.segmentCount
+    guard count <= header.capacity else { return false }
+    // SAFETY: compared just above; the two are different blocks, since neither can be copied.
+    unsafe segments.update(from: other.segments, count: count)
+    header.segmentCount = count
+    header.readableCount = other.header.readableCount
+    header.readableBytes = other.header.readableBytes
+    header.writableBytes = other.header.writableBytes
+    header.id = other.header.id
+    header.descriptorCount = other.header.descriptorCount
+    return true
   }
 
-  /// - Precondition: `index` lies within the capacity.
+  /// Where the segments go; valid while this value lives.
+  var slots: SegmentSlots {
+    @inline(__always) get {
+      // SAFETY: the segments lie behind the header, as many as it says there is room for.
+      unsafe SegmentSlots(base: segments, capacity: header.capacity)
+    }
+  }
+
+  /// - Precondition: the chain has a segment `index`.
   @inline(__always)
   subscript(index: Int) -> IOVector {
-    precondition(index >= 0 && index < header.capacity)
-    // SAFETY: compared just above.
+    precondition(index >= 0 && index < header.segmentCount)
+    // SAFETY: compared just above; the walk has stored so many.
     return unsafe segments[index]
   }
 
-  /// - Precondition: `range` lies within the capacity. The buffer is valid while this value lives.
+  /// - Precondition: the chain has these segments. The buffer is valid while this value lives.
   @unsafe
   func pointer(_ range: Range<Int>) -> UnsafeBufferPointer<IOVector> {
-    precondition(range.lowerBound >= 0 && range.upperBound <= header.capacity)
+    precondition(range.lowerBound >= 0 && range.upperBound <= header.segmentCount)
     return unsafe UnsafeBufferPointer(
       start: segments + range.lowerBound, count: range.count)
   }

@@ -15,7 +15,7 @@
 struct SplitQueue: ~Copyable {
   private var ring: SplitRingMemory
   private let size: UInt16
-  private let inOrder: Bool
+  private var inOrder: Bool
   private let indirect: Bool
   private let eventIndex: Bool
   private let notifyOnEmpty: Bool
@@ -55,6 +55,12 @@ struct SplitQueue: ~Copyable {
     publishedUsed = nextUsed
     lastHit = memory[0]
     inFlight = InFlightTable(size: configuration.size)
+  }
+
+  /// Gives chains back in the order in which they are taken, from now on. - Precondition: nothing is in flight.
+  mutating func keepOrder() {
+    precondition(inFlightCount == 0, "a chain was taken without its place in the order")
+    inOrder = true
   }
 
   /// Goes on with the same ring in another memory. - Precondition: nothing is in flight.

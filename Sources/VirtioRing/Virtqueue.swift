@@ -82,6 +82,17 @@ public struct Virtqueue: ~Copyable, @unchecked Sendable {
     }
   }
 
+  /// Gives chains back in the order in which they are taken, from now on, as with IN_ORDER: one that is staged
+  /// before an older one is held back here.
+  ///
+  /// Then the used side of the ring says what was given back and what was not, and a device that takes the
+  /// ring over from one that was killed goes on there. The driver sees no difference.
+  /// - Precondition: nothing is in flight.
+  public mutating func keepOrder() {
+    split?.keepOrder()
+    packed?.keepOrder()
+  }
+
   /// Goes on in another memory table: the ring is looked up anew, the position kept.
   ///
   /// - Precondition: nothing is in flight, and all that was staged is published.
@@ -187,7 +198,7 @@ extension Virtqueue {
   /// Gives a chain back without showing it yet: chains that belong together (a packet over several
   /// buffers) become visible together with `publish`.
   ///
-  /// With IN_ORDER a chain that was taken later than one still in flight is held back here.
+  /// With IN_ORDER, or after `keepOrder`, a chain that was taken later than one still in flight is held back here.
   @inline(__always)
   public mutating func stage(_ chain: borrowing Chain, written: UInt32) {
     if dirtyLog != nil { recordWrites(chain, written: written) }

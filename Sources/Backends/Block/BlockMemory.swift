@@ -73,9 +73,9 @@ struct BounceBuffer: ~Copyable, @unchecked Sendable {
   /// - Parameter byteCount: the most bytes of one transfer: a multiple of every alignment.
   init(byteCount: Int = 256 * 1024) {
     self.byteCount = byteCount
-    // SAFETY: a fresh block, of which all is initialised.
+    // SAFETY: a fresh block; of its bytes only those are looked at that were copied or read into it. Nothing is
+    // written to it now: most queues never need it.
     unsafe base = .allocate(byteCount: byteCount, alignment: Self.alignment)
-    unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
   }
 
   deinit { unsafe base.deallocate() }
