@@ -37,6 +37,10 @@ public protocol Device: AnyObject, Sendable {
   /// The largest size of each queue; as many as the device has.
   var queueSizes: [UInt16] { get }
 
+  /// Whether each queue's chains are given back in the order in which the driver made them available. Then a queue
+  /// whose device was killed goes on at its used index: what is behind it was given back, nothing else was.
+  var givesBackInOrder: Bool { get }
+
   /// The counters of each queue, in the order of `queueSizes`. They count over the device's life.
   var statistics: [QueueStatistics] { get }
 
@@ -82,6 +86,9 @@ public protocol Device: AnyObject, Sendable {
 }
 
 extension Device {
+  /// Nobody can know that of a device that does not say so.
+  public var givesBackInOrder: Bool { false }
+
   /// A device without writable fields refuses.
   public func writeConfiguration(at offset: Int, _ bytes: [UInt8]) -> Bool { false }
 

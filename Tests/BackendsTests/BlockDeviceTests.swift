@@ -273,6 +273,48 @@ struct BlockDeviceTests {
     #expect(try BlockDevice.chooseEngine(options) { () throws(Errno) in throw error }.note == nil)
   }
 
+  @Test(
+    "without a ring for a queue serves it by threads and says so once, if it may choose",
+    arguments: [Errno.noMemory, .tooManyOpenFiles, .permission])
+  func withoutQueueRing(error: Errno) throws {
+    // The first ring is the probe's, and the second queue's is the third.
+    func make(_ engine: BlockOptions.Engine, _ image: TestImage, _ log: LineCollector) throws
+      -> BlockDevice
+    {
+      var options = image.options
+      options.engine = engine
+      options.queueCount = 4
+      options.onTrouble = log.hook
+      let made = Atomic<Int>(0)
+      return try BlockDevice(name: "block0", options: options) {
+        (entries, descriptor) throws(Errno) in
+        guard made.wrappingAdd(1, ordering: .relaxed).newValue <= 2 else { throw error }
+        return try IOUring(entries: entries, descriptor: descriptor)
+      }
+    }
+    let log = LineCollector()
+    let image = try TestImage(byteCount: 1 << 16)
+    let device = try make(.auto, image, log)
+    #expect(device.engineName == "io_uring")
+    let beds = try (0..<4).map { try BlockBed(device, index: $0) }
+    for (index, bed) in beds.enumerated() {
+      #expect(try bed.write(UInt64(index), pattern(512, seed: index)).status == 0)
+      #expect(try bed.flush().status == 0)
+    }
+    #expect(
+      log.lines == [
+        "\(image.path): block0-1, and perhaps others, are served by threads: "
+          + "io_uring cannot be used: \(error)"
+      ])
+
+    // Who asks for io_uring is refused.
+    let other = try TestImage(byteCount: 1 << 16)
+    let strict = try make(.uring, other, log)
+    _ = try BlockBed(strict, index: 0)
+    let refusal = #expect(throws: DeviceError.self) { try BlockBed(strict, index: 1) }
+    #expect(refusal?.description.hasPrefix("cannot start block0-1: \(error)") == true)
+  }
+
   @Test("reads what the page cache does not have", arguments: BlockVariant.engines)
   func cold(variant: BlockVariant) throws {
     let bytes = pattern(1 << 20)

@@ -7,6 +7,7 @@ import HostTesting
 import Linux
 import Testing
 import VirtioRing
+import VirtioTesting
 
 @testable import Backends
 
@@ -53,7 +54,7 @@ struct BlockDurabilityTests {
   func writeThrough(engine: RecordedDisk.Engine, seed: UInt64?) throws {
     let batch = try BlockBatch(engine, .init(seed: seed))
     #expect(batch.disk.setWriteback(false))
-    // There was nothing to make durable, but nobody knows that.
+    // There was nothing to make durable, but this process does not know that.
     #expect(batch.recorder.operations == [.sync])
     try checkWriteThrough(batch, from: 2)
   }
@@ -119,6 +120,93 @@ struct BlockDurabilityTests {
       #expect(batch.recorder.events[ended].used == sector - 1)
       start = ended + 1
     }
+  }
+
+  // MARK: Flushes with nothing to do
+
+  @Test(
+    "a flush with nothing written since the last one syncs nothing; the first one does",
+    arguments: RecordedDisk.Engine.allCases)
+  func idleFlush(engine: RecordedDisk.Engine) throws {
+    let batch = try BlockBatch(engine, started: true)
+    for _ in 0..<3 { #expect(try batch.bed.flush().status == 0) }
+    #expect(batch.recorder.operations == [.sync])
+    for sector in 1...3 {
+      #expect(try batch.bed.write(UInt64(sector), pattern(512)).status == 0)
+      for _ in 0..<2 { #expect(try batch.bed.flush().status == 0) }
+    }
+    #expect(try batch.bed.read(1, 512).status == 0)
+    #expect(try batch.bed.flush().status == 0)
+    #expect(
+      batch.recorder.operations
+        == [.sync, .write(1), .sync, .write(2), .sync, .write(3), .sync, .read(1)])
+  }
+
+  @Test(
+    "what one queue has written, another's flush makes durable",
+    arguments: RecordedDisk.Engine.allCases)
+  func flushOfAnotherQueue(engine: RecordedDisk.Engine) throws {
+    let recorder = BlockRecorder()
+    let image = try TestImage(byteCount: 65536)
+    let disk = try RecordedDisk(image, engine, recorder)
+    let beds = [try BlockBed(disk), try BlockBed(disk)]
+    #expect(try beds[0].flush().status == 0)
+    #expect(try beds[1].flush().status == 0)
+    for turn in 0..<4 {
+      #expect(try beds[turn % 2].write(UInt64(turn), pattern(512)).status == 0)
+      #expect(try beds[(turn + 1) % 2].flush().status == 0)
+      #expect(try beds[turn % 2].flush().status == 0)
+    }
+    #expect(recorder.operations == [.sync] + (0..<4).flatMap { [.write($0), .sync] })
+  }
+
+  @Test(
+    "a flush does not rely on another's sync that has not succeeded yet",
+    arguments: RecordedDisk.Engine.allCases)
+  func flushDuringSync(engine: RecordedDisk.Engine) throws {
+    let recorder = BlockRecorder()
+    let image = try TestImage(byteCount: 65536)
+    let disk = try RecordedDisk(image, engine, recorder)
+    let beds = [try BlockBed(disk), try BlockBed(disk)]
+    #expect(try beds[0].write(1, pattern(512)).status == 0)
+    recorder.hang.set(true)
+    for (index, bed) in beds.enumerated() {
+      let header = bed.queue.space.take(16)
+      let status = bed.queue.space.take(1)
+      bed.memory.write(BlockBed.header(BlockType.flush, 0), at: header)
+      #expect(bed.queue.offer([.readable(header, 16), .writable(status, 1)]))
+      // The second begins while the first hangs, and is not given back at once.
+      #expect(
+        eventually {
+          recorder.operations.filter { $0 == .sync }.count == index + 1 || beds[1].usedCount > 0
+        })
+    }
+    #expect(eventually { recorder.operations.filter { $0 == .sync }.count == 2 })
+    #expect(beds[1].usedCount == 0)
+    recorder.hang.set(false)
+    for bed in beds { #expect(try bed.queue.awaitUsed() != nil) }
+  }
+
+  @Test(
+    "a write that has failed, a new size and a new mode are something to make durable",
+    arguments: RecordedDisk.Engine.allCases)
+  func otherChanges(engine: RecordedDisk.Engine) throws {
+    let batch = try BlockBatch(engine, .init(failingSector: (5, .io)), started: true)
+    func syncs() -> Int { batch.recorder.operations.filter { $0 == .sync }.count }
+    #expect(try batch.bed.flush().status == 0)
+    #expect(syncs() == 1)
+    #expect(try batch.bed.write(5, pattern(512)).status == 1)
+    #expect(try batch.bed.flush().status == 0)
+    #expect(syncs() == 2)
+    batch.disk.state.resize(to: 64)
+    #expect(try batch.bed.flush().status == 0)
+    #expect(syncs() == 3)
+    #expect(try batch.bed.write(6, pattern(512)).status == 0)
+    #expect(batch.disk.setWriteback(false))
+    #expect(syncs() == 4)
+    #expect(batch.disk.setWriteback(true))
+    #expect(try batch.bed.flush().status == 0)
+    #expect(syncs() == 4)
   }
 
   @Test(

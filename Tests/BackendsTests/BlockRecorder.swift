@@ -56,6 +56,10 @@ final class BlockRecorder: Sendable {
     var syncs = 0
     var usedCount: (@Sendable () -> Int)?
     var isWriteThrough: (@Sendable () -> Bool)?
+    var hook: (@Sendable () -> Void)?
+    /// Requests that the ring holds and the kernel was not shown.
+    var unsubmitted = 0
+    var leftBehind = 0
   }
 
   private let state: Mutex<State>
@@ -80,6 +84,19 @@ final class BlockRecorder: Sendable {
     state.withLock { $0.isWriteThrough = { disk.isWriteThrough } }
   }
 
+  /// Called after each event, on the queue's thread.
+  func watch(_ hook: @escaping @Sendable () -> Void) { state.withLock { $0.hook = hook } }
+
+  /// The ring holds so many requests more, or was submitted.
+  func notePrepared() { state.withLock { $0.unsubmitted += 1 } }
+  func noteSubmitted() { state.withLock { $0.unsubmitted = 0 } }
+
+  /// The thread may wait: what it has not submitted waits with it.
+  func noteWait() { state.withLock { $0.leftBehind += $0.unsubmitted } }
+
+  /// How many requests had to wait so.
+  var leftBehind: Int { state.withLock { $0.leftBehind } }
+
   func begin(_ operation: BlockOperation) { note(operation, isEnd: false) }
   func end(_ operation: BlockOperation) { note(operation, isEnd: true) }
 
@@ -90,6 +107,7 @@ final class BlockRecorder: Sendable {
         isWriteThrough: $0.isWriteThrough?() ?? false)
       $0.events.append(event)
     }
+    state.withLock { $0.hook }?()
   }
 
   /// The fate of the next sync: nil for success.
@@ -115,15 +133,25 @@ final class BlockRecorder: Sendable {
 struct RecordingFile: ~Copyable, BlockFile {
   let file: ImageFile
   let recorder: BlockRecorder
+  /// Whether it takes writes on the spot, as the page cache does.
+  let isBuffered: Bool
   private let pieces: BounceBuffer
 
-  init(_ file: consuming ImageFile, _ recorder: BlockRecorder) {
+  init(
+    _ file: consuming ImageFile, _ recorder: BlockRecorder, writesOnSpot: Bool = false
+  ) {
     self.file = file
+    isBuffered = writesOnSpot
     self.recorder = recorder
     pieces = BounceBuffer(byteCount: recorder.plan.pieceByteCount)
   }
 
   borrowing func readCached(_ window: borrowing SegmentWindow, at offset: Int) -> Int? { nil }
+
+  borrowing func writeCached(_ window: borrowing SegmentWindow, at offset: Int) -> Int? {
+    recorder.noteWait()
+    return try? write(window, at: offset)
+  }
 
   borrowing func isStraight(_ window: borrowing SegmentWindow, at offset: Int) -> Bool { true }
 
@@ -143,6 +171,7 @@ struct RecordingFile: ~Copyable, BlockFile {
   borrowing func sync() throws(Errno) {
     recorder.begin(.sync)
     defer { recorder.end(.sync) }
+    recorder.hang.wait()
     if let error = recorder.nextSyncError() { throw error }
     try file.sync()
   }
@@ -215,6 +244,7 @@ struct ScriptedRing: ~Copyable, BlockRing {
   }
 
   private mutating func add(_ operation: BlockOperation, _ tag: Int, _ result: Int32) {
+    file.recorder.notePrepared()
     pending.append((operation, RingCompletion(tag: tag, result: result)))
   }
 
@@ -231,6 +261,7 @@ struct ScriptedRing: ~Copyable, BlockRing {
   }
 
   mutating func enter(wait: Bool, timeout: Duration?) {
+    file.recorder.noteSubmitted()
     let hangs = file.recorder.hang.isSet
     if !hangs { complete(atLeast: wait && ready.isEmpty ? 1 : 0) }
     let patience = hangs ? .milliseconds(1) : timeout ?? .seconds(60)
@@ -271,7 +302,10 @@ struct ScriptedRing: ~Copyable, BlockRing {
 final class RecordedDisk: Device {
   enum Engine: String, CaseIterable, Sendable {
     case threads
+    /// All transfers go through the ring.
     case ring
+    /// Writes are made on the spot, as into the page cache.
+    case spot
   }
 
   let id = DeviceID.block
@@ -315,7 +349,8 @@ final class RecordedDisk: Device {
   func start(
     _ queue: consuming Virtqueue, index: Int, wiring: consuming QueueWiring
   ) throws(DeviceError) -> RunningQueue {
-    let file = RecordingFile(try image.openFile(), recorder)
+    let file = RecordingFile(
+      try image.openFile(), recorder, writesOnSpot: engine == .spot)
     let ringFile = RecordingFile(try image.openFile(), recorder)
     do throws(Errno) {
       switch engine {
@@ -323,7 +358,7 @@ final class RecordedDisk: Device {
         return try QueueWorker.start(
           name: name, queue: queue, body: ThreadEngine(file: file, state: state), wiring: wiring,
           statistics: statistics[0])
-      case .ring:
+      case .ring, .spot:
         let depth = min(Int(queue.configuration.size), 256)
         let ring = ScriptedRing(ringFile)
         return try QueueWorker.start(

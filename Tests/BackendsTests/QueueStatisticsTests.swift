@@ -65,7 +65,7 @@ import VirtioTesting
       let room = bed.queue.space.take(513)
       #expect(bed.queue.offer([.readable(header, 16), .writable(room, 513)], token: UInt64(index)))
     }
-    // One after the other, or all of them.
+    // One after the other, or all of them: the cache has none of it.
     let statistics = device.statistics[0]
     let expected = engine == .threads ? 1 : count
     #expect(eventually { statistics.reading().inFlight == expected })

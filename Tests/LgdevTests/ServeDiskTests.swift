@@ -10,6 +10,7 @@ import Testing
 import VhostUserTesting
 import VhostUserTransport
 import VirtioRing
+import VirtioTesting
 
 @Suite(.timeLimit(.minutes(20))) struct ServeDiskTests {
   let directory: TemporaryDirectory
@@ -89,6 +90,47 @@ import VirtioRing
     try program.awaitLine("block0: its size is 4 MiB now")
     #expect(try program.errorLines.count { $0.contains("stays as it was") } == 1)
     #expect(try capacity(frontEnd) == 8192)
+  }
+
+  @Test func `a queue that has nothing to do takes next to no memory`() throws {
+    try makeImage(1 << 20)
+    let count = 64
+    let program = try Program(
+      ["serve", "--socket-path", "s", "--block", "path=disk.img,queues=\(count)"], in: directory)
+    try program.awaitListening()
+    let frontEnd = try FrontEnd(connectingTo: "\(directory.path)/s", memory: 8 << 20)
+    try frontEnd.negotiate([.version1])
+    try frontEnd.shareMemory()
+    let before = try residentByteCount(program)
+    for index in 0..<count {
+      var ring = try frontEnd.makeRing(index, size: 256)
+      try frontEnd.startRing(ring)
+      // A queue that has served a request has all that it needs: the disk's name.
+      let place = frontEnd.space.take(64, alignment: 64)
+      frontEnd.memory.memory.store(UInt32(8), at: place)
+      let isOffered = ring.driver.offer([.readable(place, 16), .writable(place + 16, 21)])
+      #expect(isOffered)
+      ring.kick.signal()
+      #expect(try awaitUsed(&ring))
+    }
+    let each = (try residentByteCount(program) - before) / count
+    #expect(each <= 300 << 10)
+  }
+
+  private func awaitUsed(_ ring: inout FrontEndRing) throws -> Bool {
+    let end = ContinuousClock.now + soon
+    while ContinuousClock.now < end {
+      if try ring.driver.collect() != nil { return true }
+      pause(.microseconds(100))
+    }
+    return false
+  }
+
+  /// All memory that a program has in use (proc(5)).
+  private func residentByteCount(_ program: Program) throws -> Int {
+    let file = try FileDescriptor.open("/proc/\(program.processID)/statm", .readOnly)
+    let fields = String(decoding: try file.read(upTo: 256), as: UTF8.self).split(separator: " ")
+    return try #require(Int(fields[1])) * Int(getpagesize())
   }
 
   private func capacity(_ frontEnd: FrontEnd) throws -> UInt64 {

@@ -21,6 +21,8 @@ public final class BlockDevice: Device {
   public let queueSizes: [UInt16]
   /// Signals when the capacity has changed.
   public let configurationChange = ChangeSignal()
+  /// Both engines give back in order.
+  public let givesBackInOrder = true
   /// The counters of each queue.
   public let statistics: [QueueStatistics]
 
@@ -33,6 +35,7 @@ public final class BlockDevice: Device {
   let image: BlockImage
   private let files: [QueueFile]
   private let state: BlockState
+  private let makeRing: RingMaker
 
   /// The most bytes in a segment.
   private static let sizeMax: UInt32 = 4 << 20
@@ -47,9 +50,19 @@ public final class BlockDevice: Device {
   /// Opens and locks an image and makes a disk of it.
   ///
   /// - Throws: the option that makes no sense, or what the host refuses, with the image's path.
-  public init(name: String, options: BlockOptions) throws(DeviceError) {
+  public convenience init(name: String, options: BlockOptions) throws(DeviceError) {
+    try self.init(name: name, options: options) { (entries, descriptor) throws(Errno) in
+      try IOUring(entries: entries, descriptor: descriptor)
+    }
+  }
+
+  /// - Parameter makeRing: makes the rings.
+  init(
+    name: String, options: BlockOptions, makeRing: @escaping RingMaker
+  ) throws(DeviceError) {
     self.name = name
     self.options = options
+    self.makeRing = makeRing
     image = try BlockImage(options)
     let size = try image.readSize()
     var files: [QueueFile] = []
@@ -60,7 +73,7 @@ public final class BlockDevice: Device {
       trouble: TroubleReport(options.onTrouble))
     let descriptor = files[0].file.mainDescriptor
     (engineName, engineNote) = try Self.chooseEngine(options) { () throws(Errno) in
-      _ = try IOUring(entries: 8, descriptor: descriptor)
+      _ = try makeRing(8, descriptor)
     }
     offeredFeatures = Self.features(options)
     queueSizes = Self.queueSizes(options)
@@ -83,6 +96,9 @@ public final class BlockDevice: Device {
   }
 
   private static let uringName = "io_uring"
+
+  /// Makes a ring: how many entries, and for which file.
+  typealias RingMaker = @Sendable (UInt32, Int32) throws(Errno) -> IOUring
 
   /// Decides who talks to the kernel.
   ///
@@ -171,19 +187,34 @@ public final class BlockDevice: Device {
     let name = "\(name)-\(index)"
     do throws(Errno) {
       let file = try files[index].file.duplicate()
-      guard engineName == Self.uringName else {
-        return try QueueWorker.start(
-          name: name, queue: queue, body: ThreadEngine(file: file, state: state), wiring: wiring,
-          statistics: statistics[index])
-      }
       let depth = min(Int(queue.configuration.size), UringEngine<IOUring, ImageFile>.depthLimit)
-      // At the least as many as there are syncs, watches and their ends.
-      let ring = try IOUring(entries: UInt32(max(8, depth)), descriptor: file.mainDescriptor)
-      let body = UringEngine(ring: ring, file: file, state: state, depth: depth)
+      var ring = try makeQueueRing(depth: depth, descriptor: file.mainDescriptor, name)
+      if let ring = ring.take() {
+        let body = UringEngine(ring: ring, file: file, state: state, depth: depth)
+        return try QueueWorker.start(
+          name: name, queue: queue, body: body, wiring: wiring, statistics: statistics[index])
+      }
       return try QueueWorker.start(
-        name: name, queue: queue, body: body, wiring: wiring, statistics: statistics[index])
+        name: name, queue: queue, body: ThreadEngine(file: file, state: state), wiring: wiring,
+        statistics: statistics[index])
     } catch {
       throw DeviceError("start \(name)", error)
+    }
+  }
+
+  /// Makes the ring of a queue. - Returns: nil where the queue is served without one.
+  private func makeQueueRing(
+    depth: Int, descriptor: Int32, _ name: String
+  ) throws(Errno) -> IOUring? {
+    guard engineName == Self.uringName else { return nil }
+    do throws(Errno) {
+      // At the least as many entries as there are syncs, watches and their ends.
+      return try makeRing(UInt32(max(8, depth)), descriptor)
+    } catch {
+      // What one ring could have, many cannot: locked memory, open files.
+      guard options.engine == .auto else { throw error }
+      state.noteMissingRing(name, error)
+      return nil
     }
   }
 }

@@ -17,6 +17,15 @@ protocol BlockFile: ~Copyable, Sendable {
   /// - Returns: how many bytes; nil where that is nothing, or an error: then `read` will say what.
   borrowing func readCached(_ window: borrowing SegmentWindow, at offset: Int) -> Int?
 
+  /// Whether transfers go through the page cache.
+  var isBuffered: Bool { get }
+
+  /// Writes into the page cache, as `write` does. That may wait for storage: for the rest of a page that is written
+  /// in part, for a journal, for others' dirty pages.
+  ///
+  /// - Returns: how many bytes; nil after an error: then the ring will meet it again.
+  borrowing func writeCached(_ window: borrowing SegmentWindow, at offset: Int) -> Int?
+
   /// Whether a ring may do this transfer on the file's main descriptor, without an aligned buffer or
   /// another descriptor in between.
   borrowing func isStraight(_ window: borrowing SegmentWindow, at offset: Int) -> Bool

@@ -52,6 +52,9 @@ struct BlockRequest: Sendable {
     @inline(__always) get { kind == .write ? 0 : byteCount }
   }
 
+  /// The most segments of a chain: twice what a ring of the largest size can hold, or an indirect table, if every
+  /// buffer crosses into another memory region.
+  static let segmentLimit = 2048
   /// Of the header, in bytes.
   static let headerByteCount = 16
   /// In bytes; the unit of the protocol, whatever the block size.

@@ -41,6 +41,9 @@ final class BlockState: Sendable {
   private let isModeKnown = Atomic<Bool>(false)
   private let writeThrough = Atomic<Bool>(true)
   private let failed = Atomic<Bool>(false)
+  private let lacksRing = Atomic<Bool>(false)
+  /// What was written and what is durable, over all queues.
+  private let ledger = SyncLedger()
 
   init(_ options: BlockOptions, capacity: UInt64, trouble: TroubleReport) {
     path = options.path
@@ -70,6 +73,28 @@ final class BlockState: Sendable {
     guard request.kind == .write, let watch = watch.load() else { return false }
     watch.begin(request.offset, request.byteCount)
     return true
+  }
+
+  /// A write has ended, whole, in part or with an error: a flush behind it has something to do.
+  @inline(__always)
+  func noteWritten() { ledger.noteWrite() }
+
+  /// Durability is wanted.
+  ///
+  /// - Returns: what to hand to `endSync` when a sync has ended; nil where there is none to make: everything is
+  ///   durable, or after a failure nothing can be.
+  func beginSync() -> SyncLedger.Ticket? {
+    isReadOnly || hasSyncFailed ? nil : ledger.begin()
+  }
+
+  /// A sync has ended.
+  ///
+  /// - Parameter error: why it failed, if it did.
+  func endSync(_ sync: SyncLedger.Ticket, _ error: Errno? = nil) {
+    if let error { noteSyncFailure(error) }
+    // After a failure no sync is to be trusted, this one included.
+    guard !hasSyncFailed else { return }
+    ledger.succeed(sync)
   }
 
   /// A write that was counted has ended.
@@ -105,6 +130,15 @@ final class BlockState: Sendable {
       "\(path): flush failed, and all will until the driver resets the disk: \(error)")
   }
 
+  /// A queue that was to have an io_uring is served without. Told once: what a queue cannot have, the next ones
+  /// cannot either.
+  func noteMissingRing(_ queue: String, _ error: Errno) {
+    guard !lacksRing.exchange(true, ordering: .relaxed) else { return }
+    trouble.report(
+      "\(path): \(queue), and perhaps others, are served by threads: io_uring cannot be used: "
+        + "\(error)")
+  }
+
   /// The host failed a transfer.
   func note(_ error: Errno, _ request: BlockRequest) {
     let what = request.kind == .read ? "read" : "write"
@@ -113,7 +147,11 @@ final class BlockState: Sendable {
 
   // MARK: For the control thread
 
-  func resize(to capacity: UInt64) { sectors.store(capacity, ordering: .relaxed) }
+  func resize(to capacity: UInt64) {
+    sectors.store(capacity, ordering: .relaxed)
+    // The new size is the driver's to make durable.
+    noteWritten()
+  }
 
   func accept(_ features: Features) {
     accepted.store(features.rawValue, ordering: .relaxed)
@@ -143,11 +181,12 @@ final class BlockState: Sendable {
     isModeKnown.store(true, ordering: .relaxed)
     wantsWriteback.store(bytes[0] == 1, ordering: .relaxed)
     updateMode()
-    if isWriteThrough, !wasWriteThrough, !isReadOnly {
+    if isWriteThrough, !wasWriteThrough, let sync = beginSync() {
       do throws(Errno) {
         try file.sync()
+        endSync(sync)
       } catch {
-        noteSyncFailure(error)
+        endSync(sync, error)
       }
     }
     return true

@@ -60,10 +60,24 @@ struct ImageFile: ~Copyable, BlockFile {
     }
   }
 
+  var isBuffered: Bool {
+    @inline(__always) get { bounce == nil }
+  }
+
   @inline(__always)
   borrowing func readCached(_ window: borrowing SegmentWindow, at offset: Int) -> Int? {
     // Going round the cache means to leave it alone.
     bounce == nil ? window.readCached(from: buffered, at: offset) : nil
+  }
+
+  @inline(__always)
+  borrowing func writeCached(_ window: borrowing SegmentWindow, at offset: Int) -> Int? {
+    do throws(Errno) {
+      let count = try window.write(to: buffered, at: offset)
+      return count > 0 ? count : nil
+    } catch {
+      return nil
+    }
   }
 
   @inline(__always)

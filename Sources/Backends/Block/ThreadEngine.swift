@@ -21,8 +21,8 @@ struct ThreadEngine<File: BlockFile & ~Copyable>: ~Copyable, QueueBody {
   init(file: consuming File, state: BlockState) {
     self.file = file
     self.state = state
-    chain = Chain(segmentCapacity: 2048)
-    window = SegmentWindow(segmentCapacity: 2048)
+    chain = Chain(segmentCapacity: BlockRequest.segmentLimit)
+    window = SegmentWindow()
   }
 
   mutating func run(_ queue: inout Virtqueue, _ port: inout QueuePort) throws(RingError) {
@@ -67,15 +67,7 @@ struct ThreadEngine<File: BlockFile & ~Copyable>: ~Copyable, QueueBody {
   private mutating func perform(_ request: BlockRequest) -> BlockStatus {
     switch request.kind {
     case .read, .write:
-      request.select(in: chain, &window)
-      let isWatched = state.beginWrite(request)
-      defer { if isWatched { state.endWrite(request) } }
-      do throws(Errno) {
-        try file.transfer(request.kind, &window, at: request.offset)
-      } catch {
-        state.note(error, request)
-        return .ioError
-      }
+      guard transfer(request) else { return .ioError }
       guard request.kind == .write, state.isWriteThrough, !request.isBarrier else { return .ok }
       return makeDurable() ? .ok : .ioError
     case .flush:
@@ -88,14 +80,32 @@ struct ThreadEngine<File: BlockFile & ~Copyable>: ~Copyable, QueueBody {
     }
   }
 
+  /// Moves a request's data. - Returns: whether it did.
+  private mutating func transfer(_ request: BlockRequest) -> Bool {
+    request.select(in: chain, &window)
+    let isWatched = state.beginWrite(request)
+    defer {
+      if isWatched { state.endWrite(request) }
+      if request.kind == .write { state.noteWritten() }
+    }
+    do throws(Errno) {
+      try file.transfer(request.kind, &window, at: request.offset)
+      return true
+    } catch {
+      state.note(error, request)
+      return false
+    }
+  }
+
   /// Makes durable all that was written. - Returns: whether it is.
   private func makeDurable() -> Bool {
-    guard !state.isReadOnly else { return true }
-    guard !state.hasSyncFailed else { return false }
-    do throws(Errno) {
-      try file.sync()
-    } catch {
-      state.noteSyncFailure(error)
+    if let sync = state.beginSync() {
+      do throws(Errno) {
+        try file.sync()
+        state.endSync(sync)
+      } catch {
+        state.endSync(sync, error)
+      }
     }
     return !state.hasSyncFailed
   }

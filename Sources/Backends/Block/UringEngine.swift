@@ -7,7 +7,7 @@
 //
 //     take completions      give their chains back
 //     take chains           prepare transfers in the ring
-//     call the driver       once for all that was given back
+//     call the driver       for what was given back
 //     enter the ring        submit all that was prepared, and sleep if there is nothing else to do
 //
 // A chain occupies a slot from being taken to being given back, and a slot is in one of these stages:
@@ -23,8 +23,20 @@
 // A barrier stops the taking of chains. When it is alone in flight it gets a sync, then runs, then
 // gets another sync, then chains are taken again.
 //
-// Reads that the page cache can serve at once are done by a call on the spot, which costs less than a
-// turn through the ring. The ring is for what must wait.
+// Order. Transfers end in any order, and chains are given back in the order in which they were taken, whether the
+// driver has accepted IN_ORDER or not. So the used index is a point to go on from for a process that takes the
+// queue over after this one was killed: what is behind it was given back, and nothing else was.
+//
+// On the spot. Transfers between guest memory and the page cache are done by a call of this thread's, which costs less
+// than a turn through the ring: reads of what the cache has, and writes. A read that would wait goes
+// through the ring. A write may wait within the call (RWF_NOWAIT, which would keep it from that, is refused by
+// ext4 for writes), so what was prepared is submitted first, and after a write that took long the next ones go
+// through the ring, where the kernel's workers wait for them. No request waits for more than it would with
+// ThreadEngine.
+//
+// Memory. Chains are taken into one that has room for all that a ring can hold, and copied into their slot's, which
+// has grown to the longest chain that the slot has seen, up to a limit. A longer chain than that keeps the large one
+// until it is given back, and none is taken meanwhile. So a queue that has nothing to do takes next to no memory.
 //
 // However a run ends, nothing is in flight then and the ring watches nothing.
 
@@ -53,6 +65,12 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
   private let state: BlockState
   private var chains: ChainPool
   private var slots: SlotPool<RingSlot>
+  /// What chains are taken into, with room for the longest.
+  private var taken = Chain(segmentCapacity: BlockRequest.segmentLimit)
+  /// The window of such a one.
+  private var largeWindow = SegmentWindow(segmentCapacity: BlockRequest.segmentLimit)
+  /// The slot that keeps a chain too long for a slot, and with it the room for the longest.
+  private var large: Int?
 
   private var free = SlotList()
   /// Want a sync that has not started yet.
@@ -69,18 +87,32 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
   /// Kicks cannot be waited for: the queue is looked at from time to time.
   private var isKickUnusable = false
 
-  private var luck = CacheLuck()
+  private var readLuck = SpotLuck()
+  private var writeLuck = SpotLuck()
+  /// Whether the ring holds transfers or syncs that the kernel has not been shown.
+  private var isPrepared = false
+  /// The bytes that were transferred on the spot in this turn of the loop.
+  private var spotByteCount = 0
 
   /// What this turn of the loop has finished and not shown to the driver.
   private var served = 0
+
+  /// What the sync in flight was begun with.
+  private var sync: SyncLedger.Ticket?
 
   /// The most requests in flight on a queue, whatever its size.
   static var depthLimit: Int { 256 }
   /// Twice what a driver that honours `seg_max` needs, header and status included, if every buffer
   /// crosses into another memory region.
-  private static var segmentLimit: Int { 512 }
+  private static var slotSegmentLimit: Int { 512 }
+  /// What most chains need: a header, data in a few pieces, a status.
+  private static var usualSegmentCount: Int { 6 }
   /// The most chains taken before completions are looked at.
   private static var turnLimit: Int { 64 }
+  /// The most bytes transferred on the spot before that, some 100 µs of copying.
+  private static var spotLimit: Int { 512 << 10 }
+  /// How long a write that waits for nothing may take, in nanoseconds: 50 µs, and 1 GB/s.
+  private static func quickTime(_ byteCount: Int) -> UInt64 { 50_000 &+ UInt64(byteCount) }
   /// The most chains given back with one call. With fewer the driver is woken too often where others want
   /// its processor; with more it falls asleep while the device works, and waking an idle virtual processor
   /// costs more than a request. Measured at depth 32: 8 was best on an idle machine, 16 on a busy one.
@@ -96,9 +128,9 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
     self.ring = ring
     self.file = file
     self.state = state
-    chains = ChainPool(count: depth, segmentCapacity: Self.segmentLimit)
+    chains = ChainPool(count: depth, segmentCapacity: Self.usualSegmentCount)
     slots = SlotPool(count: depth) {
-      RingSlot(window: SegmentWindow(segmentCapacity: Self.segmentLimit))
+      RingSlot(window: SegmentWindow(segmentCapacity: Self.usualSegmentCount))
     }
     for slot in 0..<depth { free.append(slot, &slots) }
   }
@@ -108,6 +140,7 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
   mutating func run(_ queue: inout Virtqueue, _ port: inout QueuePort) throws(RingError) {
     ring.begin()
     isKickUnusable = false
+    queue.keepOrder()
     watchInterrupt(port)
     queue.disableKicks()
     var fault: RingError?
@@ -132,7 +165,7 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
         continue
       }
       do throws(RingError) {
-        try sleep(&queue, &port, takesMore: !isEnding && barrier == nil && !free.isEmpty)
+        try sleep(&queue, &port, takesMore: !isEnding && canTake)
       } catch {
         fault = error
       }
@@ -160,6 +193,7 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
 
   /// Enters the ring, which takes its time.
   private mutating func enter(_ port: inout QueuePort, wait: Bool, timeout: Duration?) {
+    isPrepared = false
     ring.enter(wait: wait, timeout: timeout)
     port.meter.hasWaited()
   }
@@ -197,16 +231,22 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
 
   // MARK: Taking and giving back
 
+  /// Whether a chain may be taken: no barrier is up, and there is a slot and room for the longest chain.
+  private var canTake: Bool {
+    @inline(__always) get { barrier == nil && large == nil && !free.isEmpty }
+  }
+
   /// Takes what is available. - Returns: whether there may be more for which there is a slot.
   private mutating func takeChains(
     _ queue: inout Virtqueue, _ port: inout QueuePort
   ) throws(RingError) -> Bool {
+    spotByteCount = 0
     for _ in 0..<Self.turnLimit {
-      guard barrier == nil, let slot = free.front else { return false }
-      guard try queue.pop(into: &chains, at: slot) else { return false }
-      _ = free.takeFirst(&slots)
+      guard canTake else { return false }
+      guard try queue.pop(into: &taken), let slot = free.takeFirst(&slots) else { return false }
       inFlight &+= 1
       port.meter.take(slot)
+      keep(slot)
       let request = BlockRequest(chains[slot], state)
       slots[slot].request = request
       if request.isBarrier, request.kind != .refused {
@@ -216,8 +256,21 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
         perform(slot, &queue, &port)
       }
       if served >= Self.callBatch { giveBack(&queue, &port) }
+      guard spotByteCount < Self.spotLimit else { break }
     }
     return true
+  }
+
+  /// Gives a slot the chain that was just taken.
+  @inline(__always)
+  private mutating func keep(_ slot: Int) {
+    if chains.copy(taken, to: slot) { return }
+    if chains.grow(slot, for: taken, limit: Self.slotSegmentLimit) {
+      _ = chains.copy(taken, to: slot)
+    } else {
+      large = slot
+      exchangeLarge(slot)
+    }
   }
 
   private mutating func takeCompletions(_ queue: inout Virtqueue, _ port: inout QueuePort) {
@@ -251,8 +304,18 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
       port.meter.served(slot)
     }
     if barrier == slot { barrier = nil }
+    if large == slot {
+      large = nil
+      exchangeLarge(slot)
+    }
     inFlight &-= 1
     free.prepend(slot, &slots)
+  }
+
+  /// Gives a slot the room for the longest chain, or takes it back.
+  private mutating func exchangeLarge(_ slot: Int) {
+    chains.exchange(slot, with: &taken)
+    swap(&slots[slot].window, &largeWindow)
   }
 
   /// Shows the driver what this turn has finished, and calls it.
@@ -291,20 +354,43 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
     let left = slots[slot].window.byteCount
     guard left > 0 else { return noteTransferred(slot, &queue, &port) }
     let offset = request.offset &+ request.byteCount &- left
-    if request.kind == .read, readCached(slot, offset) { return transfer(slot, &queue, &port) }
+    if request.kind == .read ? readCached(slot, offset) : writeCached(slot, offset, &port) {
+      return transfer(slot, &queue, &port)
+    }
     guard file.isStraight(slots[slot].window, at: offset) else {
       return transferHere(slot, &queue, &port)
     }
+    isPrepared = true
     Self.prepare(slot, request.kind, offset, slots, &ring)
   }
 
   /// Reads what the page cache has. - Returns: whether that was anything.
   @inline(__always)
   private mutating func readCached(_ slot: Int, _ offset: Int) -> Bool {
-    guard luck.isWorthIt() else { return false }
+    guard readLuck.isWorthIt() else { return false }
     let count = file.readCached(slots[slot].window, at: offset)
-    luck.note(count != nil)
+    readLuck.note(count != nil)
     guard let count else { return false }
+    spotByteCount &+= count
+    slots[slot].window.advance(by: count)
+    return true
+  }
+
+  /// Writes into the page cache. - Returns: whether that was anything.
+  @inline(__always)
+  private mutating func writeCached(
+    _ slot: Int, _ offset: Int, _ port: inout QueuePort
+  ) -> Bool {
+    guard file.isBuffered, writeLuck.isWorthIt() else { return false }
+    // This may wait, and what was prepared must not wait with it.
+    if isPrepared { enter(&port, wait: false, timeout: nil) }
+    let start = MonotonicClock.nanoseconds
+    let count = file.writeCached(slots[slot].window, at: offset)
+    let isQuick = MonotonicClock.nanoseconds &- start < Self.quickTime(count ?? 0)
+    if !isQuick { port.meter.hasWaited() }
+    writeLuck.note(count != nil && isQuick)
+    guard let count else { return false }
+    spotByteCount &+= count
     slots[slot].window.advance(by: count)
     return true
   }
@@ -368,6 +454,8 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
     _ slot: Int, _ error: Errno, _ queue: inout Virtqueue, _ port: inout QueuePort
   ) {
     state.note(error, slots[slot].request)
+    // Some of it may have been written.
+    if slots[slot].request.kind == .write { state.noteWritten() }
     finish(slot, .ioError, &queue, &port)
   }
 
@@ -376,6 +464,7 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
     _ slot: Int, _ queue: inout Virtqueue, _ port: inout QueuePort
   ) {
     let request = slots[slot].request
+    if request.kind == .write { state.noteWritten() }
     if request.isBarrier || (request.kind == .write && state.isWriteThrough) {
       awaitSync(slot, .durable)
     } else {
@@ -399,11 +488,13 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
       guard !waiting.isEmpty else { return }
       syncing = waiting
       waiting = SlotList()
-      if state.isReadOnly || state.hasSyncFailed {
+      sync = state.beginSync()
+      if sync == nil {
         // Nothing to do, or nothing to be promised. What comes out of it may want the next one.
         endSync(&queue, &port)
       } else {
         isSyncing = true
+        isPrepared = true
         ring.sync(tag: syncTag)
       }
     }
@@ -412,20 +503,23 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
   private mutating func noteSync(_ result: Int32, _ queue: inout Virtqueue, _ port: inout QueuePort)
   {
     isSyncing = false
-    if result == -Errno.again.rawValue {
-      syncHere()
-    } else if result < 0 {
-      state.noteSyncFailure(Errno(rawValue: -result))
+    if let sync {
+      if result == -Errno.again.rawValue {
+        syncHere(sync)
+      } else {
+        state.endSync(sync, result < 0 ? Errno(rawValue: -result) : nil)
+      }
     }
     endSync(&queue, &port)
   }
 
   /// Makes durable without the ring, which has not taken the sync.
-  private mutating func syncHere() {
+  private mutating func syncHere(_ sync: SyncLedger.Ticket) {
     do throws(Errno) {
       try file.sync()
+      state.endSync(sync)
     } catch {
-      state.noteSyncFailure(error)
+      state.endSync(sync, error)
     }
   }
 

@@ -23,6 +23,8 @@ public final class ConsoleDevice: Device {
   /// receiveq and transmitq of port 0.
   public let queueSizes: [UInt16] = ConsoleDevice.queueSizes
   package static let queueSizes: [UInt16] = [256, 256]
+  /// Each queue is served in order.
+  public let givesBackInOrder = true
   /// The counters of the receive queue and the transmit queue.
   public let statistics = [QueueStatistics("rx"), QueueStatistics("tx")]
   /// What was lost on the way.

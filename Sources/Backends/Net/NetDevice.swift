@@ -30,6 +30,8 @@ public final class NetDevice: Device {
   package static let queueSizes: [UInt16] = [1024, 1024]
   /// Signalled when the link goes up or down.
   public let configurationChange = ChangeSignal()
+  /// Each queue is served in order.
+  public let givesBackInOrder = true
   /// The counters of each queue.
   public let statistics = [QueueStatistics("rx"), QueueStatistics("tx")]
 

@@ -16,6 +16,8 @@ public final class RngDevice: Device {
   package static let queueSizes: [UInt16] = [256]
   /// Nothing ever changes.
   public let configurationChange = ChangeSignal()
+  /// Each queue is served in order.
+  public let givesBackInOrder = true
   /// The counters of each queue.
   public let statistics = [QueueStatistics("requests")]
 

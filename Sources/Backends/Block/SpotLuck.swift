@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Whether it is worth asking the page cache first.
+/// Whether it is worth trying a transfer on the spot, before the ring gets it.
 ///
-/// Where it has missed it is likely to miss again, and each question costs a call: so many reads go
-/// without asking as have missed in a row, up to a limit.
-struct CacheLuck: Sendable {
+/// Where one has failed the next is likely to fail, and each attempt costs a call, or a wait: so many transfers
+/// go without one as have failed in a row, up to a limit.
+struct SpotLuck: Sendable {
   private var misses = 0
   private var skipped = 0
   private static let limit = 64
 
-  /// Whether to ask for this read.
+  /// Whether to try this transfer.
   @inline(__always)
   mutating func isWorthIt() -> Bool {
     guard skipped > 0 else { return true }
@@ -17,7 +17,7 @@ struct CacheLuck: Sendable {
     return false
   }
 
-  /// What the answer was.
+  /// How it went.
   @inline(__always)
   mutating func note(_ isHit: Bool) {
     misses = isHit ? 0 : min(misses &+ 1, Self.limit)
