@@ -47,6 +47,8 @@ public struct QueuePort: ~Copyable, Sendable {
   var wiring: QueueWiring
   /// The queue's counters.
   public var meter: QueueMeter
+  /// Counts the kick descriptors that there were.
+  private var kickVersion = 0
 
   /// How long a queue without a kick descriptor sleeps between two looks.
   private static let pollInterval = Duration.milliseconds(1)
@@ -65,6 +67,7 @@ public struct QueuePort: ~Copyable, Sendable {
   /// Calls the driver if it wants that for what was published.
   public mutating func call(_ queue: inout Virtqueue) {
     meter.settle()
+    takeMail()
     guard queue.needsCall() else { return }
     wiring.call?.send()
     meter.countCall()
@@ -122,6 +125,23 @@ public struct QueuePort: ~Copyable, Sendable {
   }
 
   private mutating func wait(_ source: WakeSource, kicks: Bool, timeout: Duration?) -> Wake {
+    let start = timeout == nil ? 0 : MonotonicClock.nanoseconds
+    while true {
+      var left = timeout
+      if let timeout {
+        left = max(.zero, timeout - .nanoseconds(Int64(MonotonicClock.nanoseconds &- start)))
+      }
+      let wake = waitOnce(source, kicks: kicks, timeout: left)
+      guard takeMail() else { return wake }
+      // A kick may have gone to the descriptor that was given up.
+      if kicks { return wake.union(.queue) }
+      if !wake.isEmpty { return wake }
+    }
+  }
+
+  private mutating func waitOnce(
+    _ source: WakeSource, kicks: Bool, timeout: Duration?
+  ) -> Wake {
     if kicks, wiring.sleepsInKick, kickDescriptor >= 0, source.descriptor < 0, timeout == nil {
       // Interruptions come through the kick too.
       drainKick()
@@ -165,12 +185,49 @@ extension QueuePort {
   /// with a nudge (`.interrupted`), and the body looks at `isInterrupted` before each such call.
   public func setWaitsInOwnCall(_ waits: Bool) { control.setWaitsForNudge(waits) }
 
-  /// Readable when `isInterrupted` has become true. Never read it.
+  /// Readable when `isInterrupted` has become true, or there is something for `takeMail`. Never read it.
   public var interruptDescriptor: Int32 { control.wakeDescriptor }
 
   /// Readable when the driver has kicked, or -1 where no kick will come.
   public var kickDescriptor: Int32 {
     wiring.kickDescriptor
+  }
+
+  /// Goes over to the descriptors that the control thread has left, if any. `call` and both sleeps do it by
+  /// themselves; a body that wakes from a sleep of its own does it then.
+  ///
+  /// - Returns: whether there were any.
+  @discardableResult
+  @inline(__always)
+  public mutating func takeMail() -> Bool {
+    guard control.hasMail else { return false }
+    changeWiring()
+    return true
+  }
+
+  @inline(never)
+  private mutating func changeWiring() {
+    var mail = control.takeMail()
+    if let new = mail.kick.take() {
+      wiring.kick = new.descriptor
+      wiring.sleepsInKick = false
+      kickVersion &+= 1
+    }
+    if let new = mail.call.take() {
+      wiring.call = new.target
+      wiring.call?.send()
+    }
+  }
+
+  /// Whether kicks come from another descriptor than at the time of an earlier `watchedKick`.
+  public func isWatchOutdated(_ watched: WatchedKick) -> Bool { watched.version != kickVersion }
+
+  /// The kick descriptor as it is now, for a body that keeps watching it.
+  public var watchedKick: WatchedKick { WatchedKick(version: kickVersion) }
+
+  /// Names one of the kick descriptors that a queue has had.
+  public struct WatchedKick: Sendable {
+    fileprivate let version: Int
   }
 
   /// Takes the kicks that have come. A kick descriptor that was closed is given up.

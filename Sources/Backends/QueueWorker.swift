@@ -3,9 +3,9 @@
 // QueueWorker: one thread for one queue.
 //
 // The queue is moved into the thread and comes back from `RunningQueue.stop()`; in between nobody else
-// can reach it. Everything the control thread wants of a running queue goes through one mechanism: interrupt
-// the body, which finishes what is in flight and returns, then change what is to be changed, then go on
-// with the same body. So bodies know nothing of stops, memory hot-plug or new descriptors.
+// can reach it. For stops and new memory the control thread interrupts the body, which finishes what is in flight and
+// returns, then what is to be changed is changed, then the same body goes on. New descriptors to kick and call must
+// not wait for storage, and nobody for them: the worker takes those between two requests (see QueuePort.swift).
 
 public import Linux
 public import VirtioRing
@@ -67,6 +67,7 @@ private struct WorkerState<Body: QueueBody & ~Copyable>: ~Copyable, Sendable {
       guard let wish = control.take() else { continue }
       switch consume wish {
       case .stop:
+        port.takeMail()
         // What was given back last must not wait for a call until the queue runs again.
         port.call(&queue)
         port.meter.end()
@@ -79,13 +80,6 @@ private struct WorkerState<Body: QueueBody & ~Copyable>: ~Copyable, Sendable {
           report(error)
           isReported = true
         }
-      case .replaceKick(let kick):
-        port.wiring.kick = kick
-        port.wiring.sleepsInKick = false
-      case .replaceCall(let call):
-        port.wiring.call = call
-        // Whatever the old descriptor was told may not have been heard.
-        port.wiring.call?.send()
       }
       control.grant()
     }
@@ -115,7 +109,10 @@ public struct RunningQueue: ~Copyable, Sendable {
   /// Finishes the requests in flight, ends the thread and returns the queue.
   public consuming func stop() -> Virtqueue {
     control.requestStop()
-    control.awaitGrant { thread.nudge() }
+    do {
+      let nudging = Nudging()
+      control.awaitGrant { thread.nudge(nudging) }
+    }
     return thread.join()
   }
 
@@ -124,18 +121,32 @@ public struct RunningQueue: ~Copyable, Sendable {
   /// A new table without the ring breaks the queue, which is reported as every fault.
   public func replaceMemory(_ memory: GuestMemory) {
     control.send(.replaceMemory(memory))
-    control.awaitGrant { thread.nudge() }
+    let nudging = Nudging()
+    control.awaitGrant { thread.nudge(nudging) }
   }
 
   /// Listens to another kick descriptor; nil to look from time to time.
+  ///
+  /// It does not wait for requests in flight. The worker takes the descriptor between two requests and then looks
+  /// at the queue, so no kick that came to the old one is lost.
   public func replaceKick(_ kick: consuming FileDescriptor?) {
-    control.send(.replaceKick(kick))
-    control.awaitGrant { thread.nudge() }
+    var mail = WorkerControl.Mail()
+    mail.kick = WorkerControl.Mail.NewKick(descriptor: kick)
+    post(mail)
   }
 
-  /// Calls the driver in another way, and once right away; nil for a driver that looks by itself.
+  /// Calls the driver in another way, and once as soon as the worker has taken that: whatever the old descriptor
+  /// was told may not have been heard. nil for a driver that looks by itself.
+  ///
+  /// It does not wait for requests in flight.
   public func replaceCall(_ call: consuming CallTarget?) {
-    control.send(.replaceCall(call))
-    control.awaitGrant { thread.nudge() }
+    var mail = WorkerControl.Mail()
+    mail.call = WorkerControl.Mail.NewCall(target: call)
+    post(mail)
+  }
+
+  private func post(_ mail: consuming WorkerControl.Mail) {
+    let nudging = Nudging()
+    control.post(mail) { thread.nudge(nudging) }
   }
 }

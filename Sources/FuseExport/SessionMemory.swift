@@ -150,8 +150,9 @@ final class FuseSession: @unchecked Sendable {
       return threads
     }
     // A nudge that comes just before a thread waits is lost, so they are nudged until they are gone.
+    let nudging = Nudging()
     while running.load(ordering: .acquiring) > 0 {
-      for thread in threads { thread.nudge() }
+      for thread in threads { thread.nudge(nudging) }
       var entry: InlineArray<1, PollEntry> = [PollEntry(fd: end.descriptor.raw)]
       _ = try? Poll.wait(&entry, timeout: .milliseconds(10))
     }
@@ -178,7 +179,7 @@ private final class ServingThread: Sendable {
     thread = Mutex(try WorkerThread.start(name: name, state: work) { $0.run() })
   }
 
-  func nudge() { thread.withLock { $0?.nudge() } }
+  func nudge(_ nudging: borrowing Nudging) { thread.withLock { $0?.nudge(nudging) } }
 
   func join() {
     guard let thread = thread.withLock({ $0.take() }) else { return }

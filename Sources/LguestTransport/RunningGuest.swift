@@ -120,7 +120,8 @@ public struct RunningGuest: ~Copyable, Sendable {
   public consuming func stop() -> GuestEnd {
     control.requestStop()
     // A signal that comes just before the thread waits is lost on it: so there are several.
-    repeat { thread.nudge() } while !control.waitForEnd(Self.nudgeInterval)
+    let nudging = Nudging()
+    repeat { thread.nudge(nudging) } while !control.waitForEnd(Self.nudgeInterval)
     return thread.join()
   }
 }

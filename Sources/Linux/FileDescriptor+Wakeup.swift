@@ -6,7 +6,7 @@
 //
 // Whoever has such a descriptor too can make it wait where we want it not to: O_NONBLOCK belongs to
 // the open file. So these calls, unlike others, are not made again when a signal interrupts them, and
-// `WorkerThread.nudge()` gets a thread out of them.
+// `WorkerThread.nudge(_:)` gets a thread out of them.
 
 import Glibc
 

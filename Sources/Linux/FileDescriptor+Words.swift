@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Calls on a driver's file whose requests are arrays of words. A signal ends such a call, since whoever
-// sends it wants the thread back: `WorkerThread.nudge()`.
+// sends it wants the thread back: `WorkerThread.nudge(_:)`.
 
 import Glibc
 

@@ -69,7 +69,7 @@ public struct SignalSet: Sendable, ExpressibleByArrayLiteral {
     }
   }
 
-  /// Every signal that comes from outside, but for the one of `WorkerThread.nudge()`. Those that the processor raises for the instruction under
+  /// Every signal that comes from outside, but for the one of `WorkerThread.nudge(_:)`. Those that the processor raises for the instruction under
   /// way (SIGBUS, SIGSEGV and their kin) are left out: blocking them would not hold them back, it
   /// would end the process without running their handlers, and a handler contains SIGBUS.
   public static var asynchronous: SignalSet {

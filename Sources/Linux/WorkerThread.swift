@@ -50,7 +50,7 @@ public struct WorkerThread<Result: ~Copyable & Sendable>: ~Copyable, Sendable {
 
   /// Makes a system call that the thread waits in fail with `.interrupted`, unless it is one that is made
   /// again. A thread that is not waiting notices nothing: who wants it out of a call nudges until it is.
-  public borrowing func nudge() {
+  public borrowing func nudge(_ nudging: borrowing Nudging) {
     guard let thread else { return }
     // It fails only for a thread that has ended, which needs no nudge.
     _ = clinux_nudge(thread)
@@ -71,6 +71,18 @@ public struct WorkerThread<Result: ~Copyable & Sendable>: ~Copyable, Sendable {
     pthread_detach(thread)
     assertionFailure("a worker thread was dropped without join()")
   }
+}
+
+/// Held by who nudges threads, from the first nudge until they are out of their calls.
+///
+/// Nudges are SIGURG. What this process does on that signal is set by whoever has a use for it, ignoring it and
+/// SA_RESTART included. While there are values of this type a handler of ours stands in for it, without SA_RESTART,
+/// and calls what stood there in all threads that are no worker threads. Afterwards all is as it was.
+public struct Nudging: ~Copyable {
+  /// Begins.
+  public init() { clinux_nudges_begin() }
+
+  deinit { clinux_nudges_end() }
 }
 
 /// Where the result waits for the joiner.
@@ -113,6 +125,7 @@ private final class TypedJob<State: ~Copyable & Sendable, Result: ~Copyable & Se
 
   override func run() {
     CurrentThread.setName(name)
+    clinux_set_nudgeable()
     guard let state = state.take() else { preconditionFailure("a job runs once") }
     outcome.put(body(state))
   }

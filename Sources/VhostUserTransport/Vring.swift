@@ -44,10 +44,11 @@ final class HeldDescriptor: Sendable {
       return true
     }
     guard let thread else { return }
+    let nudging = Nudging()
     while let found = try? Poll.wait(
       for: .readable, on: done.descriptor, timeout: .milliseconds(20)), found.isEmpty
     {
-      thread.nudge()
+      thread.nudge(nudging)
     }
     _ = thread.join()
   }

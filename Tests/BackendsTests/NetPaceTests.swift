@@ -115,6 +115,19 @@ struct NetPaceTests {
     }
   }
 
+  @Test("being slow, the receiver takes new descriptors though no frame comes")
+  func newDescriptors() throws {
+    try withSlowReceiver("mail") { bed, trickle in
+      for _ in 0..<5 {
+        try bed.receive.changeCall()
+        #expect(try bed.receive.isCalled())
+        try bed.receive.changeKick()
+        try trickle.next()
+        try trickle.untilWaiting(thread: "mail-rx")
+      }
+    }
+  }
+
   @Test("being slow, frames that come together are all given")
   func burst() throws {
     try withSlowReceiver("burst") { bed, trickle in

@@ -2,6 +2,9 @@
 //
 // QueueBed: one queue of a device, served by its worker, with an honest driver on the other end. The
 // test's thread is the driver and the control thread in one.
+//
+// Waiting, the driver lives on calls alone: it looks at the ring when it was called, and once more as it allows
+// calls again, as Linux does. A call that is missing is a chain that never arrives.
 
 import Backends
 import HostTesting
@@ -37,8 +40,12 @@ final class QueueBed {
   /// Guest addresses for buffers, which nothing else uses.
   var space: GuestSpace
   private var driver: Driver
-  let kick: EventFD
-  private let call: EventFD
+  private(set) var kick: EventFD
+  private var call: EventFD
+  /// Used chains that were found at the last call.
+  private var arrived: [UsedChain] = []
+  /// Whether a call is due for whatever is used next: nothing was, as calls were allowed.
+  private var isArmed = true
   private let sleepsInKick: Bool
   private var queue: Virtqueue?
   private var running: RunningQueue?
@@ -95,6 +102,31 @@ final class QueueBed {
     queue = running.stop()
   }
 
+  /// Lets the worker begin to stop; `stop()` must follow.
+  func requestStop() { running?.requestStop() }
+
+  /// The driver listens at another eventfd from now on.
+  func changeCall() throws {
+    let new = try EventFD()
+    running?.replaceCall(CallTarget(signalling: try new.descriptor.duplicate()))
+    call = new
+  }
+
+  /// The driver kicks another eventfd from now on.
+  func changeKick() throws {
+    let new = try EventFD()
+    running?.replaceKick(try new.descriptor.duplicate())
+    kick = new
+  }
+
+  /// The eventfd at which the driver listens now.
+  func callDescriptor() throws -> FileDescriptor { try call.descriptor.duplicate() }
+
+  /// Whether the driver was called since it looked last, now or soon.
+  func isCalled(within time: Duration = soon) throws -> Bool {
+    try !Poll.wait(for: .readable, on: call.descriptor, timeout: time).isEmpty
+  }
+
   /// How many chains the device has taken and not given back. - Precondition: stopped.
   var inFlightCount: Int {
     switch queue {
@@ -121,19 +153,25 @@ final class QueueBed {
     return offer([.readable(address, UInt32(bytes.count))], token: token)
   }
 
-  /// Takes the next used chain, nil where there is none.
-  func collect() throws -> UsedChain? { try driver.collect() }
+  /// Takes the next used chain without waiting for a call, nil where there is none.
+  func collect() throws -> UsedChain? {
+    if !arrived.isEmpty { return arrived.removeFirst() }
+    guard let used = try driver.collect() else { return nil }
+    isArmed = false
+    return used
+  }
 
   /// Waits for a call and takes the next used chain; nil where none comes in time.
   func awaitUsed(within time: Duration = soon) throws -> UsedChain? {
     let end = ContinuousClock.now + time
-    while true {
-      if let used = try driver.collect() { return used }
-      if driver.allowCalls() { continue }
-      let left = end - ContinuousClock.now
-      guard left > .zero else { return nil }
-      if try Poll.wait(for: .readable, on: call.descriptor, timeout: left).isEmpty { return nil }
-      call.drain()
+    while arrived.isEmpty {
+      if isArmed {
+        guard try isCalled(within: max(.zero, end - ContinuousClock.now)) else { return nil }
+        call.drain()
+      }
+      while let used = try driver.collect() { arrived.append(used) }
+      isArmed = !driver.allowCalls()
     }
+    return arrived.removeFirst()
   }
 }

@@ -46,8 +46,9 @@ struct QueueWorkerTests {
         if case .stop = consume wish { return }
       }
     }
+    let memory = TestMemory(byteCount: 0x1000).guestMemory
     for round in 0..<10_000 {
-      control.send(.replaceKick(nil))
+      control.send(.replaceMemory(memory))
       control.awaitGrant {}
       var entries: InlineArray<1, PollEntry> = [PollEntry(fd: control.wakeDescriptor)]
       #expect(try Poll.wait(&entries, timeout: .zero) == 0, "round \(round)")

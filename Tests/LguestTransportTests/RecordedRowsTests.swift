@@ -165,8 +165,9 @@ extension RecordedCall {
       end.signal()
       return found
     }
+    let nudging = Nudging()
     while try Poll.wait(for: .readable, on: done, timeout: .milliseconds(5)).isEmpty {
-      thread.nudge()
+      thread.nudge(nudging)
     }
     return thread.join()
   }

@@ -2,9 +2,15 @@
 
 import CLinux
 import Glibc
+import Synchronization
 import Testing
 
 @testable import Linux
+
+/// How often a handler of SIGURG ran.
+private let urgentSignals = Atomic<Int>(0)
+/// Whether a thread has come out of its call.
+private let isOut = Atomic<Bool>(false)
 
 /// Stands for a queue: it can be moved, not copied.
 private struct Token: ~Copyable, Sendable {
@@ -43,6 +49,79 @@ private struct Token: ~Copyable, Sendable {
       return clinux_rseq_unregister()
     }
     #expect(other.join() == -1)
+  }
+
+  /// What a program may have done with SIGURG before and after a thread began to wait.
+  enum Disposition: String, Codable, CaseIterable {
+    case untouched, ignored, handledAndRestarted, handledWithInformation
+
+    func set() {
+      var action = sigaction()
+      switch self {
+      case .untouched: return
+      case .ignored: unsafe action.__sigaction_handler.sa_handler = SIG_IGN
+      case .handledAndRestarted:
+        unsafe action.__sigaction_handler.sa_handler = { _ in
+          urgentSignals.add(1, ordering: .relaxed)
+        }
+        action.sa_flags = SA_RESTART
+      case .handledWithInformation:
+        unsafe action.__sigaction_handler.sa_sigaction = { _, _, _ in
+          urgentSignals.add(1, ordering: .relaxed)
+        }
+        action.sa_flags = SA_RESTART | SA_SIGINFO
+      }
+      unsafe sigaction(SIGURG, &action, nil)
+    }
+
+    var isHandled: Bool { self == .handledAndRestarted || self == .handledWithInformation }
+  }
+
+  @Test(
+    "a nudge ends a call whatever this process does on SIGURG, which stays so",
+    arguments: [Disposition.untouched, .ignored, .handledAndRestarted, .handledWithInformation],
+    [false, true])
+  func nudgeOwnsNothing(_ disposition: Disposition, isLater: Bool) async {
+    // A process of its own: what signals do belongs to all of it.
+    await #expect(processExitsWith: .success) { [disposition, isLater] in
+      if !isLater { disposition.set() }
+      let pipe = try Pipe(nonBlocking: false)
+      let reading = try pipe.reading.duplicate()
+      let worker = try WorkerThread<Bool>.start(name: "waits", state: reading) { reading in
+        defer { isOut.store(true, ordering: .relaxed) }
+        do {
+          _ = try reading.readOnce(upTo: 1)
+          return false
+        } catch {
+          return error as? Errno == .interrupted
+        }
+      }
+      if isLater { disposition.set() }
+      var before = sigaction()
+      unsafe sigaction(SIGURG, nil, &before)
+      do {
+        let nudging = Nudging()
+        // One that comes just before the call is lost, so again and again.
+        while !isOut.load(ordering: .relaxed) {
+          worker.nudge(nudging)
+          usleep(1000)
+        }
+        // A signal that is not a nudge still comes to the process's own handler.
+        if disposition.isHandled {
+          kill(getpid(), SIGURG)
+          while urgentSignals.load(ordering: .relaxed) == 0 { usleep(1000) }
+        }
+      }
+      let wasInterrupted = worker.join()
+      // Until now nothing could be read.
+      _ = consume pipe
+      var after = sigaction()
+      unsafe sigaction(SIGURG, nil, &after)
+      let isSame =
+        unsafe unsafeBitCast(before.__sigaction_handler.sa_handler, to: Int.self)
+        == unsafeBitCast(after.__sigaction_handler.sa_handler, to: Int.self)
+      exit(wasInterrupted && isSame ? 0 : 1)
+    }
   }
 
   @Test func signalsFromOutsideAreBlockedAndFaultsAreNot() throws {

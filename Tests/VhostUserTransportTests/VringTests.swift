@@ -279,6 +279,35 @@ import VirtioTesting
     }
   }
 
+  @Test(
+    "SET_VRING_CALL and SET_VRING_KICK are answered while a request hangs, and hold from then on",
+    arguments: formats)
+  func newDescriptorsWhileHanging(_ features: Features) throws {
+    let device = EchoDevice()
+    let bed = try ServerBed([device])
+    let client = try EchoClient(try bed.frontEnd(), features)
+    device.hang.set(true)
+    defer { device.hang.set(false) }
+    try client.offerOne()
+    #expect(eventually { device.hang.isFelt })
+    let kick = try EventFD()
+    let call = try EventFD()
+    for _ in 0..<10 {
+      try client.frontEnd.tell(
+        .setVringCall, FrontEnd.bytes(0), descriptors: [call.descriptor.raw])
+      try client.frontEnd.tell(
+        .setVringKick, FrontEnd.bytes(0), descriptors: [kick.descriptor.raw])
+    }
+    #expect(device.hang.isFelt)
+    device.hang.set(false)
+    let found = try Poll.wait(for: .readable, on: call.descriptor, timeout: soon)
+    #expect(found == .readable)
+    client.kicksThrough(try kick.descriptor.duplicate())
+    client.callsThrough(try call.descriptor.duplicate())
+    #expect(try eventually { try client.ring.driver.collect() != nil })
+    for byte: UInt8 in 0..<10 { #expect(try client.echo([byte]) == [byte]) }
+  }
+
   @Test("a ring that its driver breaks is told of, and a new start mends it", arguments: formats)
   func broken(_ features: Features) throws {
     let device = EchoDevice()

@@ -83,6 +83,7 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
   private var inFlight = 0
 
   private var watchesKick = false
+  private var watchedKick: QueuePort.WatchedKick?
   private var watchesInterrupt = false
   /// Kicks cannot be waited for: the queue is looked at from time to time.
   private var isKickUnusable = false
@@ -146,7 +147,9 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
     var fault: RingError?
     while true {
       takeCompletions(&queue, &port)
-      // The ring had not taken it.
+      port.takeMail()
+      leaveOutdatedKick(port)
+      // It has told of mail, or the ring had not taken it.
       if !watchesInterrupt, !port.isInterrupted { watchInterrupt(port) }
       var hasMore = false
       if fault == nil, !port.isInterrupted {
@@ -183,6 +186,7 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
     if hearsKicks, !watchesKick {
       ring.watch(port.kickDescriptor, tag: kickTag)
       watchesKick = true
+      watchedKick = port.watchedKick
     }
     // Chains that came before kicks were on: no kick will come for them.
     if try !queue.enableKicks() {
@@ -201,6 +205,15 @@ struct UringEngine<Ring: BlockRing & ~Copyable, File: BlockFile & ~Copyable>: ~C
   private mutating func watchInterrupt(_ port: borrowing QueuePort) {
     ring.watch(port.interruptDescriptor, tag: interruptTag)
     watchesInterrupt = true
+  }
+
+  /// Ends the watch of a kick descriptor that the driver has given up. The next sleep watches the new one, once
+  /// this has ended.
+  private mutating func leaveOutdatedKick(_ port: borrowing QueuePort) {
+    guard let watchedKick, port.isWatchOutdated(watchedKick) else { return }
+    self.watchedKick = nil
+    isKickUnusable = false
+    if watchesKick { ring.unwatch(tag: kickTag, ignoredTag: ignoredTag) }
   }
 
   /// Ends the watches, which are bound to descriptors that may be closed after this run.

@@ -61,7 +61,7 @@ struct NetReceiver: QueueBody, ~Copyable {
   mutating func run(_ queue: inout Virtqueue, _ port: inout QueuePort) throws(RingError) {
     defer {
       held.returnAll(to: &queue)
-      setWaiting(false, port)
+      setWaiting(false, &port)
     }
     while !port.isInterrupted {
       guard try takeBuffers(&queue, &port) else {
@@ -79,7 +79,7 @@ struct NetReceiver: QueueBody, ~Copyable {
         continue
       }
       try deliver(total, &queue, &port)
-      if pace.isSlow != isWaiting, mayWait { setWaiting(pace.isSlow, port) }
+      if pace.isSlow != isWaiting, mayWait { setWaiting(pace.isSlow, &port) }
       if isWaiting { port.call(&queue) }
     }
   }
@@ -88,7 +88,7 @@ struct NetReceiver: QueueBody, ~Copyable {
 
   /// Makes reads of the tap wait, or fail where there is no frame. Out of line: it is rare.
   @inline(never)
-  private mutating func setWaiting(_ waits: Bool, _ port: borrowing QueuePort) {
+  private mutating func setWaiting(_ waits: Bool, _ port: inout QueuePort) {
     guard waits != isWaiting else { return }
     // Told before the first call that waits, and until after the last.
     if waits { port.setWaitsInOwnCall(true) }
@@ -96,6 +96,8 @@ struct NetReceiver: QueueBody, ~Copyable {
       try tap.setNonBlocking(!waits)
       if !waits { port.setWaitsInOwnCall(false) }
       isWaiting = waits
+      // Left before anybody could know that this thread waits.
+      if waits { port.takeMail() }
     } catch {
       // fcntl has no reason to fail. If it does, whatever the tap does is taken as it comes.
       isWaiting = false
@@ -149,10 +151,13 @@ struct NetReceiver: QueueBody, ~Copyable {
   private mutating func waitForFrame(
     after error: Errno, _ queue: inout Virtqueue, _ port: inout QueuePort
   ) {
-    if error == .interrupted { return }
+    if error == .interrupted {
+      port.takeMail()
+      return
+    }
     if isWaiting {
       // A read that waits fails in its own way when the interface goes. The next one tells more.
-      return setWaiting(false, port)
+      return setWaiting(false, &port)
     }
     if error == .again {
       _ = port.sleepInRequest(&queue, for: WakeSource(tap.raw, .readable))

@@ -185,10 +185,13 @@ int clinux_inotify_add_watch(int fd, const char *path, unsigned int events);
 int clinux_pipe2(int *ends, int flags);
 
 /*
- * nudge.c. Makes a system call that waits in the thread fail with EINTR, by SIGURG, which otherwise does
- * nothing. Returns 0 or an error number.
+ * nudge.c. Makes a system call that waits in the thread fail with EINTR, by SIGURG, whatever this process does on
+ * that signal. Between begin and end; returns 0 or an error number. The thread has said that it is nudgeable.
  */
+void clinux_set_nudgeable(void);
+void clinux_nudges_begin(void);
 int clinux_nudge(unsigned long thread);
+void clinux_nudges_end(void);
 
 /* syslog.c. openlog(3) for a daemon of the name lgdev; syslog(3) with a line as it is. */
 void clinux_openlog(void);
