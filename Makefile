@@ -13,7 +13,7 @@ DOCS = .build/docs
 LIBRARIES = VirtioRing VirtioTesting Linux Backends DiskLayout FuseExport LguestTransport VhostUserTransport VhostUserTesting
 
 .PHONY: help setup build-setup build demo demo-lguest demo-vhost-user test test-unit test-beds \
-  test-kernel test-lguest record-lguest check docs bench fuzz install clean
+  test-kernel test-lguest record-lguest record-vhost-user check docs bench fuzz install clean
 .DEFAULT_GOAL := build
 
 help: ## this list
@@ -65,6 +65,9 @@ test-lguest: build ## lgdev runs guests on the lguest module, on hosts in QEMU
 record-lguest: build ## records /dev/lguest anew for the tests that have none: Tests/LguestTransportTests/Recordings
 	@Kernel/tests/setup.sh
 	@python3 Kernel/tests/recording.py
+
+record-vhost-user: setup build ## records what real front-ends say anew: Tests/VhostUserTransportTests/Recordings
+	python3 Tests/Beds/record_orders.py
 
 check: setup ## format, fences, licences, strict memory safety, documentation
 	Scripts/check.sh

@@ -155,7 +155,7 @@ let package = Package(
         "VirtioRing", "VirtioTesting",
         .product(name: "Logging", package: "swift-log"),
       ],
-      swiftSettings: strict),
+      exclude: ["Recordings"], swiftSettings: strict),
     // Images in memory and what must hold of every layout, fed by tests and a fuzzer.
     .target(
       name: "DiskHarness", dependencies: ["DiskLayout"], path: "Fuzz/DiskHarness",

@@ -4,11 +4,11 @@
 import os
 
 import guestdisk
+import guests
 from bed import Bed, test
 from failure import Failure
 from lgdev import Lgdev
 from process import run
-from uml import Uml
 
 _SIZE = 96  # MB of each disk
 
@@ -41,7 +41,7 @@ class BlockBed(Bed):
 
   def _boot(self, name):
     self.guest = self.own(
-      Uml(self.room, name, blocks=[self.daemon.sockets[s] for s in self.sockets])
+      guests.make(self.room, name, blocks=[self.daemon.sockets[s] for s in self.sockets])
     )
     self.guest.boot()
 

@@ -6,11 +6,11 @@ import json
 import os
 
 import guestdisk
+import guests
 from bed import Bed, test
 from failure import Failure
 from lgdev import Lgdev
 from process import run, until
-from uml import Uml
 
 _SIZE = 64  # MB of each disk
 _SECTOR = 512
@@ -34,7 +34,7 @@ class FuseLiveBed(Bed):
     sockets = [f"block{index}" for index in range(len(self.kinds))]
     self.daemon = self.own(Lgdev(self.room, "live-lgdev", options, sockets))
     self.guest = self.own(
-      Uml(self.room, "live-uml", blocks=[self.daemon.sockets[name] for name in sockets])
+      guests.make(self.room, "live-uml", blocks=[self.daemon.sockets[name] for name in sockets])
     )
     self.guest.boot()
     self.shell = self.guest.shell

@@ -132,7 +132,7 @@ class QemuBed(Bed):
     guestdisk.fio_check(self.shell, "vdb", "24M")
     network.guest_up(self.shell)
     network.ping(self.shell)
-    self.shell.run("head -c 4096 /dev/hwrng | wc -c")
+    self.shell.run("[ $(head -c 4096 /dev/hwrng | wc -c) = 4096 ]")
     guestdisk.check_kernel_log(self.shell)
 
   @test(

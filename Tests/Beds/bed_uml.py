@@ -6,13 +6,13 @@ sudden death.
 import os
 
 import guestdisk
+import guests
 import network
 import terminal
 from bed import Bed, test
 from failure import Failure
 from lgdev import Lgdev
 from process import run, until
-from uml import Uml
 
 _MAC = "52:54:00:17:00:02"
 
@@ -54,7 +54,7 @@ class UmlBed(Bed):
   def _boot(self, name):
     sockets = self.daemon.sockets
     self.guest = self.own(
-      Uml(
+      guests.make(
         self.room,
         name,
         blocks=[sockets["block0"], sockets["block1"]],

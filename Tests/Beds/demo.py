@@ -11,6 +11,7 @@ import sys
 import time
 
 import guestdisk
+import guests
 import lgdev
 import network
 import sandbox
@@ -20,7 +21,6 @@ from lgdev import Lgdev
 from process import tail
 from qemu import Qemu
 from run import CACHE, HERE
-from uml import Uml
 
 
 class Demo:
@@ -59,7 +59,7 @@ class Demo:
   def _user_mode_linux(self):
     sockets = self.daemon.sockets
     _step("User-mode Linux, a Linux kernel in a process, connects to disk, network and console:")
-    guest = Uml(
+    guest = guests.make(
       self.room,
       "demo-uml",
       blocks=[sockets["block0"]],

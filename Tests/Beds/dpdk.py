@@ -8,19 +8,26 @@ import re
 import signal
 import subprocess
 
+import versions
 from failure import Failure
-from process import Process
+from process import Process, until
+from versions import NEWEST, OLDEST
 
 # Feature bits (virtio 1.3: 5.1.3, 6).
 _MRG_RXBUF, _RING_PACKED, _IN_ORDER = ("MRG_RXBUF", 15), ("RING_PACKED", 34), ("IN_ORDER", 35)
 MAC = "52:54:00:17:00:09"
+_PROMPT = "testpmd> "
 BUFFER = 1024  # Bytes of a frame that one of its buffers holds, where buffers can be merged.
 
 
 class Testpmd:
-  """A running testpmd on one net socket."""
+  """A running testpmd on one net socket. `interactive`: it takes commands."""
 
-  def __init__(self, room, name, path, packed, in_order, mergeable):
+  def __init__(
+    self, room, name, path, packed=False, in_order=False, mergeable=False, version=OLDEST,
+    interactive=False,
+  ):
+    self._interactive = interactive
     self._wanted = {_RING_PACKED: packed, _IN_ORDER: in_order, _MRG_RXBUF: mergeable}
     device = (
       f"net_virtio_user0,path={path},mac={MAC},queues=1,queue_size=256,packed_vq={packed:d},"
@@ -28,21 +35,24 @@ class Testpmd:
     )
     # Frames longer than a buffer are spread over several in both directions.
     long = [f"--mbuf-size={128 + BUFFER}", "--max-pkt-len=9200", "--enable-scatter", "--tx-offloads=0x8000"]
+    # Without it there are more memory regions than the protocol can name; newer ones know that by themselves.
+    segments = ["--single-file-segments"] if version == OLDEST else []
     self.process = Process(
       name,
-      # --single-file-segments: without it there are more memory regions than the protocol can name.
       [
         "stdbuf",
         "-oL",
-        "dpdk-testpmd",
+        versions.program(room.cache, "dpdk-testpmd", version),
+        *_drivers(room.cache, version),
         "--no-huge",
         "-m",
         "256",
         "--no-pci",
-        "--single-file-segments",
+        *segments,
         "--file-prefix",
         name,
         "--no-telemetry",
+        "-v",
         "-l",
         "0,1",
         "--vdev",
@@ -52,7 +62,7 @@ class Testpmd:
         "--",
         "--total-num-mbufs=8192",
         "--forward-mode=macswap",
-        "--auto-start",
+        *(["--interactive"] if interactive else ["--auto-start"]),
         *(long if mergeable else []),
       ],
       room.file(f"{name}.log"),
@@ -65,7 +75,11 @@ class Testpmd:
     """Waits until frames are forwarded, and checks that the ring is of the kind that was asked
     for.
     """
-    self.process.wait_for("Press enter to exit", seconds)
+    if self._interactive:
+      self.process.wait_for(_PROMPT, seconds)
+      self.command("start", seconds)
+    else:
+      self.process.wait_for("Press enter to exit", seconds)
     negotiated = re.findall(r"features after negotiate = ([0-9a-f]+)", self.process.output())
     if not negotiated:
       raise Failure("testpmd does not say which features it negotiated")
@@ -74,6 +88,22 @@ class Testpmd:
       if bool(features >> bit & 1) != wanted:
         raise Failure(f"{name} is {'on' if not wanted else 'off'} (features {features:#x})")
 
+  def command(self, line, seconds=20):
+    """Types a command, and waits for the next prompt."""
+    prompts = self.process.output().count(_PROMPT)
+    self.process.type(line.encode() + b"\n")
+    until(
+      lambda: self.process.output().count(_PROMPT) > prompts,
+      seconds,
+      f"{self.process.name} did not do '{line}'",
+      still=self.process.alive,
+    )
+
+  def quit(self):
+    """An orderly end of an interactive one."""
+    self.process.type(b"quit\n")
+    self.process.wait(10)
+
   def stop(self):
     """An orderly end."""
     self.process.signal(signal.SIGINT)
@@ -81,3 +111,12 @@ class Testpmd:
 
   def kill(self):
     self.process.kill()
+
+
+def _drivers(cache, version):
+  """The options that name the drivers, where the program would look for them in the system's folders."""
+  if version != NEWEST:
+    return []
+  names = ["bus_vdev", "mempool_ring", "net_virtio"]
+  paths = [f"/usr/lib/x86_64-linux-gnu/dpdk/pmds-*/librte_{name}.so.*" for name in names]
+  return [option for path in paths for option in ("-d", versions.file(cache, path, version))]

@@ -4,6 +4,7 @@
 import re
 
 from failure import Failure
+from guestdevices import check_disk
 
 # Keeps a mounted file system busy, with flushes, until the guest's end.
 WRITE_FOR_EVER = "(while dd if=/dev/urandom of=/tmp/mnt/torn bs=64k count=400 conv=fsync; do :; done) 2>/dev/null &"
@@ -13,6 +14,7 @@ def make_ext4(shell, device):
   """Makes a file system, fills it with random files, and gives the digest of the list of their
   digests.
   """
+  check_disk(shell, device)
   shell.run(f"mkfs.ext4 -q -F /dev/{device}", 60)
   shell.run(f"mount -t ext4 /dev/{device} /tmp/mnt")
   shell.run(
@@ -37,6 +39,7 @@ def check_ext4(shell, device, digest, repair=False):
 
 def check_files(shell, device, digest):
   """Every byte of every file that make_ext4 wrote, without a look at the structure."""
+  check_disk(shell, device)
   shell.run(f"mount -t ext4 -o ro /dev/{device} /tmp/mnt")
   seen = shell.run("sha256sum /tmp/mnt/sums")
   if seen != digest:
@@ -49,12 +52,13 @@ def _fio(device, size, options, depth=32):
   return (
     f"cd /tmp; fio --name=random --filename=/dev/{device} --size={size} --rw=randwrite "
     f"--bsrange=4k-64k --ioengine=libaio --iodepth={depth} --direct=1 --randseed=11 "
-    f"--verify=crc32c --verify_fatal=1 --verify_state_save=0 --group_reporting {options}"
+    f"--allow_file_create=0 --verify=crc32c --verify_fatal=1 --verify_state_save=0 --group_reporting {options}"
   )
 
 
 def fio_write(shell, device, size, seconds=120):
   """Random writes, 32 in flight, then every block read back and compared."""
+  check_disk(shell, device)
   output = shell.run(_fio(device, size, "--do_verify=1"), seconds)
   if not re.search(r"err= 0", output) or not re.search(r"READ: .*\bio=", output):
     raise Failure(f"fio did not verify: {output}")
@@ -63,6 +67,7 @@ def fio_write(shell, device, size, seconds=120):
 
 def fio_check(shell, device, size, seconds=120):
   """Reads back what fio_write wrote in an earlier boot."""
+  check_disk(shell, device)
   output = shell.run(_fio(device, size, "--verify_only"), seconds)
   if not re.search(r"err= 0", output) or not re.search(r"READ: .*\bio=", output):
     raise Failure(f"fio did not verify: {output}")

@@ -29,6 +29,7 @@ MODULES = [
   "net/net_failover",
   "net/virtio_net",
   "char/hw_random/virtio-rng",
+  "char/virtio_console",
 ]
 _TOOLS = ["fio", "mkfs.ext4", "e2fsck"]
 

@@ -8,49 +8,76 @@ is slow: few boots.
 
 import subprocess
 
+import guestdevices
 import initramfs
+import versions
 from process import Process
+from qmp import Qmp
 from shell import GuestShell
+from versions import OLDEST
 
 
 class Qemu:
-  """A booted guest. `blocks`: (socket path, device options) pairs; `nets`, `rngs`: socket paths."""
+  """A booted guest. `blocks`: (socket path, device options) pairs; `nets`, `rngs`: socket paths.
 
-  def __init__(self, room, name, blocks=(), nets=(), rngs=(), memory="512M"):
+  `queues`: of each disk. `consoles` need the newest version. `reconnects`: its disks and network cards
+  look for a back-end that has gone; of the source of random numbers QEMU expects one that is there.
+  `pluggable`: its devices can be taken out, `block0` and so on. `tools`: fio and the like come on a disk
+  of QEMU's own, behind the others. `qmp` is what one says to QEMU itself.
+  """
+
+  def __init__(
+    self, room, name, blocks=(), nets=(), rngs=(), memory="512M", version=OLDEST, reconnects=False,
+    pluggable=False, consoles=(), tools=False, queues=2,
+  ):
     archive = room.file("initramfs")
     modules = initramfs.build(room.cache, archive)
     devices = []
+
+    def add(name, device):
+      devices.extend(_plugged(name, len(devices) + 1, device) if pluggable else ["-device", device])
+
+    again = "" if not reconnects else ",reconnect=1" if version == OLDEST else ",reconnect-ms=200"
     for index, (path, options) in enumerate(blocks):
-      devices += [
-        *_socket(f"block{index}", path),
-        "-device",
-        f"vhost-user-blk-pci,chardev=block{index},num-queues=2{options}",
-      ]
+      devices += _socket(f"block{index}", path + again)
+      add(f"block{index}", f"vhost-user-blk-pci,chardev=block{index},num-queues={queues}{options}")
     for index, path in enumerate(rngs):
-      devices += [
-        *_socket(f"rng{index}", path),
-        "-device",
-        f"vhost-user-rng-pci,chardev=rng{index}",
-      ]
+      devices += _socket(f"rng{index}", path)
+      add(f"rng{index}", f"vhost-user-rng-pci,chardev=rng{index}")
     for index, path in enumerate(nets):
-      # vectors=0: with MSI-X this combination (vhost-user under TCG) crashes QEMU 7.2.
+      devices += [*_socket(f"net{index}", path + again), "-netdev", f"vhost-user,id=link{index},chardev=net{index}"]
+      # No boot from the net (romfile=). vectors=0: with MSI-X this combination (vhost-user under TCG) crashes QEMU 7.2.
+      vectors = ",vectors=0" if version == OLDEST else ""
+      add(f"net{index}", f"virtio-net-pci,netdev=link{index},romfile={vectors}")
+    for index, path in enumerate(consoles):
+      # There is no vhost-user console of its own; this one is any device, by its number (virtio 1.3, 5.3).
+      devices += _socket(f"console{index}", path)
+      add(
+        f"console{index}",
+        f"vhost-user-test-device-pci,chardev=console{index},virtio-id=3,num_vqs=2,config_size=12",
+      )
+    self._tools = None
+    if tools:
+      self._tools = guestdevices.disk(len(blocks))
       devices += [
-        *_socket(f"net{index}", path),
-        "-netdev",
-        f"vhost-user,id=link{index},chardev=net{index}",
+        "-drive",
+        f"if=none,id=tools,format=raw,read-only=on,file={initramfs.tools_disk(room)}",
         "-device",
-        f"virtio-net-pci,netdev=link{index},vectors=0",
+        "virtio-blk-pci,drive=tools",
       ]
+    monitor = room.socket(f"{name}.qmp")
     self.process = Process(
       name,
       [
-        "qemu-system-x86_64",
+        versions.program(room.cache, "qemu-system-x86_64", version),
         "-nodefaults",
         "-no-user-config",
         "-display",
         "none",
         "-serial",
         "stdio",
+        "-qmp",
+        f"unix:{monitor},server=on,wait=off",
         "-machine",
         "q35,accel=tcg,memory-backend=memory",
         "-cpu",
@@ -73,16 +100,26 @@ class Qemu:
       room.file(f"{name}.log"),
       stdin=subprocess.PIPE,
     )
+    self._devices = {
+      "blocks": len(blocks), "nets": len(nets), "consoles": len(consoles), "rngs": len(rngs),
+    }
     self.shell = GuestShell(self.process, self.process.log)
+    self.qmp = Qmp(self.process, monitor)
     self.logs = [self.process.log]
 
   def boot(self, seconds=90):
-    self.shell.wait_ready(seconds)
+    self._ready(seconds)
 
   def reboot(self, seconds=90):
     """A reboot by the guest: QEMU stays, the devices are reset."""
     self.process.type(b"0 sync; reboot -f\n")
+    self._ready(seconds)
+
+  def _ready(self, seconds):
     self.shell.wait_ready(seconds)
+    guestdevices.check(self.shell, **self._devices)
+    if self._tools:
+      self.shell.run(f"mount -t ext4 -o ro /dev/{self._tools} /tools", 30)
 
   def power_off(self):
     """An orderly end by the guest itself."""
@@ -91,6 +128,16 @@ class Qemu:
 
   def kill(self):
     self.process.kill()
+
+
+def _plugged(name, chassis, device):
+  """The device in a slot, from which it can be taken while the guest runs (`device_del`)."""
+  return [
+    "-device",
+    f"pcie-root-port,id=slot-{name},chassis={chassis}",
+    "-device",
+    f"{device},id={name},bus=slot-{name}",
+  ]
 
 
 def _socket(name, path):

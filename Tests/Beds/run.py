@@ -7,7 +7,7 @@ usage: run.py [--list] [BED[/WORD]...]
 Without names every bed runs. BED/WORD runs a bed only as far as the last test whose title holds
 WORD: what a test needs, earlier ones have made. A bed named twice runs once, as far as either
 asks. The last line is `N passed, N failed`; the exit code is 0 when none failed. Environment: LGDEV
-(the program under test, default .build/release/lgdev), LGDEV_LOG_LEVEL.
+(the program under test, default .build/release/lgdev), LGDEV_LOG_LEVEL, LGDEV_BED_BROKEN (versions.py).
 """
 
 import os
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 
+import guests
 import lgdev
 import sandbox
 from bed_block import BlockBed
@@ -23,6 +24,8 @@ from bed_dpdk import DpdkBed
 from bed_fuse import FuseBed
 from bed_fuse_live import FuseLiveBed
 from bed_fuse_mount import FuseMountBed
+from bed_guests import GuestsBed
+from bed_pause import PauseBed
 from bed_qemu import QemuBed
 from bed_uml import UmlBed
 from failure import Failure
@@ -30,9 +33,9 @@ from patience import patience
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.path.join(os.path.dirname(os.path.dirname(HERE)), ".build", "beds")
-BEDS = [UmlBed, BlockBed, DpdkBed, QemuBed]
-# Run by name: `make test-fuse`.
-OTHERS = [FuseBed, FuseMountBed, FuseLiveBed]
+BEDS = [GuestsBed, UmlBed, BlockBed, DpdkBed, QemuBed]
+# Run by name, most of them by `make test-fuse`.
+OTHERS = [FuseBed, FuseMountBed, FuseLiveBed, PauseBed]
 
 
 def _out_of_time(*_):
@@ -116,6 +119,7 @@ def main(arguments):
   passed = failed = 0
   start = time.monotonic()
   with sandbox.Room(CACHE, "run") as room:
+    print(f"Guests of User-mode Linux's kind: {guests.name(room)}", flush=True)
     for name, words in chosen.items():
       good, bad = _run_bed(by_name[name], words, room)
       passed, failed = passed + good, failed + bad

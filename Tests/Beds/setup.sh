@@ -1,17 +1,20 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Brings the front-ends that the beds need: Debian packages through apt, and Debian's cloud kernel,
-# unpacked into a cache folder rather than installed (installing a kernel would touch the boot
-# loader). Does nothing, quickly, when everything is there. Works as root or with sudo.
+# Brings the front-ends that the beds need: Debian packages through apt, their newest versions (newest.sh),
+# and Debian's cloud kernel, unpacked into a cache folder rather than installed (installing a kernel would
+# touch the boot loader). Does nothing, quickly, when everything is there. Works as root or with sudo.
 #
 # usage: setup.sh CACHE_FOLDER
 set -eu
 cache=$(realpath -m "${1:?usage: setup.sh CACHE_FOLDER}")
 
-install=$(cd "$(dirname "$0")/../.." && pwd)/Scripts/install-packages.sh
+here=$(cd "$(dirname "$0")" && pwd)
+install=$here/../../Scripts/install-packages.sh
 "$install" btrfs-progs busybox-static dosfstools dpdk-dev e2fsprogs fdisk fio fuse2fs fuse3 gdisk iproute2 librte-bus-vdev23 librte-mempool-ring23 \
-  librte-net-virtio23 qemu-system-x86 qemu-utils user-mode-linux util-linux xfsprogs
+  librte-net-virtio23 patchelf qemu-system-x86 qemu-utils user-mode-linux util-linux xfsprogs
+
+"$here/newest.sh" "$cache/newest"
 
 # The cached kernel is complete when its folder has this name: it is renamed into place last.
 if [ ! -d "$cache/kernel" ]; then

@@ -6,13 +6,15 @@ It connects to vhost-user sockets itself (driver virtio_uml). Boots in about thr
 of what is to be shown with a real Linux driver is shown here.
 """
 
-import glob
 import os
 import subprocess
 
+import guestdevices
+import versions
 from failure import Failure
-from process import Process
+from process import Process, run
 from shell import GuestShell
+from versions import OLDEST
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _NET, _BLOCK, _CONSOLE = 1, 2, 3  # virtio 1.3, section 5: device ids
@@ -23,20 +25,21 @@ class Uml:
   names.
   """
 
-  def __init__(self, room, name, blocks=(), nets=(), consoles=(), memory="256M"):
+  def __init__(self, room, name, blocks=(), nets=(), consoles=(), memory="256M", version=OLDEST):
     devices = [
       *((path, _BLOCK) for path in blocks),
       *((path, _NET) for path in nets),
       *((path, _CONSOLE) for path in consoles),
     ]
     folder, modules = _modules(
+      versions.file(room.cache, "/usr/lib/uml/modules/*/kernel", version),
       [
         "net/core/failover",
         "drivers/net/net_failover",
         "drivers/block/virtio_blk",
         "drivers/net/virtio_net",
         "drivers/char/virtio_console",
-      ]
+      ],
     )
     self.console = room.file(f"{name}-console.log")
     # The guest's console gets a descriptor of its own: standard output is shared with the kernel's
@@ -45,7 +48,7 @@ class Uml:
       self.process = Process(
         name,
         [
-          "linux.uml",
+          versions.program(room.cache, "linux.uml", version),
           f"mem={memory}",
           "root=/dev/root",
           "rootfstype=hostfs",
@@ -68,11 +71,13 @@ class Uml:
         pass_fds=[console.fileno()],
         environment={"TMPDIR": room.short},
       )
+    self._devices = {"blocks": len(blocks), "nets": len(nets), "consoles": len(consoles)}
     self.shell = GuestShell(self.process, self.console)
     self.logs = [self.console, self.process.log]
 
   def boot(self, seconds=30):
     self.shell.wait_ready(seconds)
+    guestdevices.check(self.shell, **self._devices)
 
   def power_off(self):
     """An orderly end by the guest itself."""
@@ -83,11 +88,25 @@ class Uml:
     self.process.kill()
 
 
-def _modules(names):
+def _modules(folder, names):
   """The folder of the kernel's modules, and which of the named ones are modules rather than built
   in.
   """
-  folders = sorted(glob.glob("/usr/lib/uml/modules/*/kernel"))
-  if not folders:
-    raise Failure("/usr/lib/uml/modules is empty: package user-mode-linux is not complete")
-  return folders[-1], [f"{name}.ko" for name in names if os.path.exists(f"{folders[-1]}/{name}.ko")]
+  return folder, [f"{name}.ko" for name in names if os.path.exists(f"{folder}/{name}.ko")]
+
+
+def runs(room, version):
+  """Whether that version boots on this machine."""
+  guest = Uml(room, f"uml-try-{version}", version=version)
+  try:
+    guest.boot()
+    return True
+  except Failure:
+    return False
+  finally:
+    guest.kill()
+
+
+def release(room, version):
+  """Its kernel's release."""
+  return run([versions.program(room.cache, "linux.uml", version), "--version"]).strip()
