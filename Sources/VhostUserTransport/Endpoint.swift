@@ -21,6 +21,7 @@ final class Endpoint {
   let device: any Device
   private let location: FrontEndLocation
   private let once: Bool
+  private let offeredProtocolFeatures: ProtocolFeatures
   private let logger: Logger
   private let inbox: EventInbox
   private let trace: DriverTrace
@@ -48,15 +49,19 @@ final class Endpoint {
   /// Counters of the endpoint's life.
   private(set) var statistics = EndpointStatistics()
 
-  /// - Parameter once: whether one front-end is enough; one that has sent nothing does not count.
+  /// - Parameters:
+  ///   - once: whether one front-end is enough; one that has sent nothing does not count.
+  ///   - protocolFeatures: what front-ends are offered.
   init(
-    number: Int, device: any Device, location: FrontEndLocation, once: Bool, logger: Logger,
-    inbox: EventInbox, witness: ServerWitness
+    number: Int, device: any Device, location: FrontEndLocation, once: Bool,
+    offering protocolFeatures: ProtocolFeatures, logger: Logger, inbox: EventInbox,
+    witness: ServerWitness
   ) throws(DeviceError) {
     self.number = number
     self.device = device
     self.location = location
     self.once = once
+    offeredProtocolFeatures = protocolFeatures
     self.logger = logger
     self.inbox = inbox
     self.witness = witness
@@ -207,8 +212,8 @@ final class Endpoint {
     isWaiterReported = false
     statistics.sessions += 1
     let session = Session(
-      device: device, trace: trace, number: UInt64(number) << 40 | statistics.sessions,
-      inbox: inbox)
+      device: device, offering: offeredProtocolFeatures, trace: trace,
+      number: UInt64(number) << 40 | statistics.sessions, inbox: inbox)
     connection = Connection(socket, session: session)
     lifeLines.log(.info, "\(device.name): front-end connected", to: logger)
   }

@@ -98,10 +98,13 @@ public struct ProtocolFeatures: OptionSet, Sendable, Hashable {
   /// VHOST_USER_PROTOCOL_F_STATUS: the device status is passed on.
   public static let status = ProtocolFeatures(rawValue: 1 << 16)
 
-  /// What this back-end offers.
+  /// What this back-end offers to everybody.
+  ///
+  /// INBAND_NOTIFICATIONS it offers on request only. A front-end may take what is offered though it needs no
+  /// such thing, and then each kick is a message to the control thread.
   public static let offered: ProtocolFeatures = [
-    .multipleQueues, .replyAck, .backendRequests, .configuration, .resetDevice,
-    .inBandNotifications, .memorySlots, .status,
+    .multipleQueues, .replyAck, .backendRequests, .configuration, .resetDevice, .memorySlots,
+    .status,
   ]
 }
 

@@ -37,6 +37,7 @@ final class Session {
   let device: any Device
   /// Tells this session's notes from those of sessions before it.
   let number: UInt64
+  private let offeredProtocolFeatures: ProtocolFeatures
   private let inbox: EventInbox
   let rings: [Vring]
   /// Tells a new driver from one that comes back; it outlives the session.
@@ -57,8 +58,12 @@ final class Session {
   /// What rings that could not run, or have broken, are to be reported with. The owner takes it.
   private(set) var faults: [RingFault] = []
 
-  init(device: any Device, trace: DriverTrace, number: UInt64, inbox: EventInbox) {
+  init(
+    device: any Device, offering protocolFeatures: ProtocolFeatures, trace: DriverTrace,
+    number: UInt64, inbox: EventInbox
+  ) {
     self.device = device
+    offeredProtocolFeatures = protocolFeatures
     self.trace = trace
     self.number = number
     self.inbox = inbox
@@ -161,9 +166,11 @@ extension Session {
     switch request {
     case .getFeatures: return .number(offeredFeatures.rawValue | protocolFeaturesBit)
     case .setFeatures: try setFeatures(try number(message, request))
-    case .getProtocolFeatures: return .number(ProtocolFeatures.offered.rawValue)
+    case .getProtocolFeatures: return .number(offeredProtocolFeatures.rawValue)
     case .setProtocolFeatures: try setProtocolFeatures(try number(message, request))
-    case .getQueueCount: return .number(queueCount)
+    // Virtqueues, also of a network device: front-ends compare it with the number of rings, or of
+    // pairs, that they want, and refuse the device only where it is less.
+    case .getQueueCount: return .number(UInt64(rings.count))
     // A session begins with its connection, so there is nothing to do for its owner.
     case .setOwner: break
     case .resetOwner: stopRings()
@@ -233,12 +240,6 @@ extension Session {
     device.offeredFeatures.subtracting(.notificationData)
   }
 
-  /// What GET_QUEUE_NUM answers. Of a network device front-ends ask for pairs of rings: they compare it
-  /// with the number of pairs that they want.
-  private var queueCount: UInt64 {
-    UInt64(device.id == .net ? max(1, rings.count / 2) : rings.count)
-  }
-
   private func setFeatures(_ bits: UInt64) throws(SessionError) {
     let known = offeredFeatures.union(Self.alwaysServed).rawValue | protocolFeaturesBit
     guard bits & ~known == 0 else { throw .featuresNotOffered(bits & ~known) }
@@ -272,8 +273,8 @@ extension Session {
 
   private func setProtocolFeatures(_ bits: UInt64) throws(SessionError) {
     let chosen = ProtocolFeatures(rawValue: bits)
-    guard ProtocolFeatures.offered.isSuperset(of: chosen) else {
-      throw .protocolFeaturesNotOffered(chosen.subtracting(.offered).rawValue)
+    guard offeredProtocolFeatures.isSuperset(of: chosen) else {
+      throw .protocolFeaturesNotOffered(chosen.subtracting(offeredProtocolFeatures).rawValue)
     }
     guard
       !chosen.contains(.inBandNotifications)

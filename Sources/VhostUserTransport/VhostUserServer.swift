@@ -26,6 +26,7 @@ public final class VhostUserServer {
 
   private let logger: Logger
   private let once: Bool
+  private let offeredProtocolFeatures: ProtocolFeatures
   private let inbox: EventInbox
   /// What other threads may know of this server.
   public let witness = ServerWitness()
@@ -46,10 +47,15 @@ public final class VhostUserServer {
   ///   - logger: gets a line for each front-end that comes and goes, and at most one a second for each
   ///     device for what front-ends and guests do wrong.
   ///   - once: whether a device is done when its first front-end has gone.
+  ///   - inBandNotifications: whether kicks and calls as messages (INBAND_NOTIFICATIONS) are offered, for
+  ///     front-ends that cannot use descriptors: they are far slower.
   /// - Throws: what the system refused.
-  public init(logger: Logger, once: Bool = false) throws(Errno) {
+  public init(
+    logger: Logger, once: Bool = false, inBandNotifications: Bool = false
+  ) throws(Errno) {
     self.logger = logger
     self.once = once
+    offeredProtocolFeatures = inBandNotifications ? .offered.union(.inBandNotifications) : .offered
     inbox = try EventInbox()
     places = try? FileWatch()
   }
@@ -60,7 +66,7 @@ public final class VhostUserServer {
   public func add(_ device: any Device, at location: FrontEndLocation) throws(DeviceError) {
     let endpoint = try Endpoint(
       number: endpointCount, device: device, location: location, once: once,
-      logger: logger, inbox: inbox, witness: witness)
+      offering: offeredProtocolFeatures, logger: logger, inbox: inbox, witness: witness)
     endpointCount += 1
     endpoints.append(endpoint)
     if let socket = endpoint.ownedSocket { try? places?.add(socket.path, for: .renamed) }

@@ -78,7 +78,10 @@ enum Daemon {
   private static func makeServer(
     _ plan: ServePlan, _ logger: Logger
   ) throws(HostError) -> VhostUserServer {
-    do throws(Errno) { return try VhostUserServer(logger: logger, once: plan.isOnce) } catch {
+    do throws(Errno) {
+      return try VhostUserServer(
+        logger: logger, once: plan.isOnce, inBandNotifications: plan.offersInBandNotifications)
+    } catch {
       throw HostError("the system gives no eventfd: \(error)")
     }
   }

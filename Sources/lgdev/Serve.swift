@@ -185,6 +185,11 @@ struct Serve: ParsableCommand {
   @Flag(help: "End when the front-ends have gone.")
   var once = false
 
+  @Flag(
+    help: ArgumentHelp(
+      "Offer kicks and calls as messages, for front-ends without event descriptors; far slower."))
+  var inBandNotifications = false
+
   @Option(
     help: ArgumentHelp(
       "Write the process's number here when all sockets listen.", valueName: "file"),

@@ -33,6 +33,8 @@ struct ServePlan {
   var logLevel: Logger.Level
   /// End when the front-ends have gone.
   var isOnce: Bool
+  /// Offer kicks and calls as messages.
+  var offersInBandNotifications: Bool
 
   init(_ options: Serve) throws(UsageError) {
     try options.refuse(
@@ -52,6 +54,7 @@ struct ServePlan {
     export = options.export
     logLevel = try options.level()
     isOnce = options.once
+    offersInBandNotifications = options.inBandNotifications
   }
 
   private static func endpoints(

@@ -79,6 +79,7 @@ private func refusal(_ arguments: String...) -> String {
     for options in [
       ["--socket-dir", "d"], ["--socket-path", "s"], ["--connect", "s"], ["--fd", "3"],
       ["--socket-group", "g"], ["--socket-mode", "600"], ["--once"],
+      ["--in-band-notifications"],
     ] {
       let arguments = ["lgdev", "--transport", "lguest", "--kernel", "k", "--rng"] + options
       #expect {

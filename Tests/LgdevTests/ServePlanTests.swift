@@ -46,17 +46,20 @@ private func plan(_ arguments: String...) throws -> ServePlan {
     #expect(plan.socketGroup == nil)
     #expect(plan.pidfile == nil)
     #expect(!plan.isOnce)
+    #expect(!plan.offersInBandNotifications)
   }
 
   @Test func `options are taken over`() throws {
     let plan = try plan(
       "--socket-dir", "/d", "--rng", "--socket-mode", "0660", "--socket-group", "kvm",
-      "--log-level", "debug", "--pidfile", "/p", "--once", "--transport", "vhost-user")
+      "--log-level", "debug", "--pidfile", "/p", "--once", "--transport", "vhost-user",
+      "--in-band-notifications")
     #expect(plan.socketMode == 0o660)
     #expect(plan.socketGroup == "kvm")
     #expect(plan.logLevel == .debug)
     #expect(plan.pidfile == "/p")
     #expect(plan.isOnce)
+    #expect(plan.offersInBandNotifications)
   }
 
   @Test(arguments: [

@@ -11,6 +11,9 @@ import VhostUserTransport
 import VirtioRing
 import VirtioTesting
 
+/// What a front-end without event descriptors chooses.
+private let inBand = ProtocolFeatures.offered.union(.inBandNotifications)
+
 @Suite(.timeLimit(.minutes(20))) struct InBandTests {
   /// A front-end without any eventfd.
   private final class Client {
@@ -20,7 +23,7 @@ import VirtioTesting
 
     init(_ frontEnd: FrontEnd, _ features: Features, channelFirst: Bool) throws {
       self.frontEnd = frontEnd
-      try frontEnd.negotiate(features)
+      try frontEnd.negotiate(features, protocolFeatures: inBand)
       try frontEnd.shareMemory()
       let pair = try UnixSocket.pair()
       let channel = RawFrontEnd(try pair.first.duplicate())
@@ -74,7 +77,7 @@ import VirtioTesting
     "a ring is kicked and called by messages, whenever the channel comes", arguments: formats,
     [true, false])
   func kicksAndCalls(_ features: Features, _ channelFirst: Bool) throws {
-    let bed = try ServerBed([EchoDevice()])
+    let bed = try ServerBed([EchoDevice()], inBand: true)
     let client = try Client(try bed.frontEnd(), features, channelFirst: channelFirst)
     for byte: UInt8 in 0..<50 { #expect(try client.echo([byte]) == [byte]) }
     // Stopped, and started by a kick again.
@@ -85,7 +88,7 @@ import VirtioTesting
 
   @Test("a ring that breaks is told of by a message where there is no descriptor for it")
   func errors() throws {
-    let bed = try ServerBed([EchoDevice()])
+    let bed = try ServerBed([EchoDevice()], inBand: true)
     let client = try Client(try bed.frontEnd(), .allRing, channelFirst: true)
     #expect(try client.echo([1]) == [1])
     guard client.ring.driver.offer([.readable(1 << 60, 1)]) else { throw FrontEndError.badRing }
@@ -100,15 +103,30 @@ import VirtioTesting
           BackEndRequest.vringError.rawValue, payload: VringState(index: 1, number: 0).bytes))
   }
 
+  @Test("in-band notifications are offered on request only")
+  func onRequestOnly() throws {
+    let bed = try ServerBed([EchoDevice()])
+    let frontEnd = try bed.frontEnd()
+    try frontEnd.negotiate([], protocolFeatures: inBand)
+    #expect(frontEnd.protocolFeatures == .offered)
+    #expect(throws: FrontEndError.refused) {
+      try frontEnd.tell(.setProtocolFeatures, FrontEnd.bytes(inBand.rawValue))
+    }
+    let other = try ServerBed([EchoDevice()], inBand: true)
+    let asked = try other.frontEnd()
+    try asked.negotiate([], protocolFeatures: inBand)
+    #expect(asked.protocolFeatures == inBand)
+  }
+
   @Test("a kick by message without the feature, or with a number, is refused")
   func badKick() throws {
-    let bed = try ServerBed([EchoDevice()])
+    let bed = try ServerBed([EchoDevice()], inBand: true)
     let frontEnd = try bed.frontEnd()
     try frontEnd.negotiate([], protocolFeatures: [.replyAck])
     #expect(throws: FrontEndError.refused) {
       try frontEnd.tell(.vringKick, VringState(index: 0, number: 0).bytes)
     }
-    try frontEnd.negotiate([])
+    try frontEnd.negotiate([], protocolFeatures: inBand)
     #expect(throws: FrontEndError.refused) {
       try frontEnd.tell(.vringKick, VringState(index: 0, number: 1).bytes)
     }
@@ -117,7 +135,7 @@ import VirtioTesting
   @Test("a ring whose calls fill the channel takes none of another's calls, changes and errors")
   func sharedChannel() throws {
     let device = EchoDevice()
-    let bed = try ServerBed([device])
+    let bed = try ServerBed([device], inBand: true)
     let noisy = try Client(try bed.frontEnd(), [.version1], channelFirst: true)
     let frontEnd = noisy.frontEnd
     // More than the channel holds.
@@ -153,7 +171,7 @@ import VirtioTesting
 
   @Test("a channel that nobody reads holds up neither the ring nor the server")
   func unreadChannel() throws {
-    let bed = try ServerBed([EchoDevice()])
+    let bed = try ServerBed([EchoDevice()], inBand: true)
     let client = try Client(try bed.frontEnd(), [.version1], channelFirst: true)
     for _ in 0..<1000 {
       let isOffered = client.ring.driver.offer([.readable(0x10_0000, 1)])

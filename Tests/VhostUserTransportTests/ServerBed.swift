@@ -54,6 +54,7 @@ final class ServerBed {
     let devices: [any Device]
     let locations: [FrontEndLocation]
     let once: Bool
+    let inBand: Bool
     let logger: Logger
     let started: Started
   }
@@ -72,7 +73,7 @@ final class ServerBed {
   /// Serves devices at `dev0.sock`, `dev1.sock`, … in a new directory, or at given places.
   init(
     _ devices: [any Device], at locations: [FrontEndLocation]? = nil,
-    in directory: TemporaryDirectory? = nil, once: Bool = false
+    in directory: TemporaryDirectory? = nil, once: Bool = false, inBand: Bool = false
   ) throws {
     let directory = try directory ?? TemporaryDirectory()
     let places =
@@ -82,7 +83,8 @@ final class ServerBed {
     lines = LogLines()
     started = try Started()
     let job = Job(
-      devices: devices, locations: places, once: once, logger: lines.logger, started: started)
+      devices: devices, locations: places, once: once, inBand: inBand, logger: lines.logger,
+      started: started)
     thread = try WorkerThread.start(name: "server", state: job) { Self.serve($0) }
     started.bell.drain()
     if let failure = started.failure.withLock({ $0 }) {
@@ -94,7 +96,8 @@ final class ServerBed {
   /// The server's thread. - Returns: whether `run` ended as it should.
   private static func serve(_ job: Job) -> Bool {
     do {
-      let server = try VhostUserServer(logger: job.logger, once: job.once)
+      let server = try VhostUserServer(
+        logger: job.logger, once: job.once, inBandNotifications: job.inBand)
       defer { server.shutdown() }
       do {
         for (device, location) in zip(job.devices, job.locations) {

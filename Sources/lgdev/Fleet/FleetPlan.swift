@@ -21,6 +21,7 @@ struct FleetPlan {
         ("--connect", options.connect), ("--fd", options.fd),
         ("--socket-group", options.socketGroup), ("--socket-mode", options.socketMode),
         ("--once", options.once ? "" : nil),
+        ("--in-band-notifications", options.inBandNotifications ? "" : nil),
       ], "is for vhost-user; an lguest guest needs no socket")
     guests = [try GuestPlan(options)]
     pidfile = options.pidfile
@@ -50,6 +51,7 @@ struct FleetPlan {
         ("--connect", options.connect), ("--fd", options.fd),
         ("--socket-group", options.socketGroup), ("--socket-mode", options.socketMode),
         ("--once", options.once ? "" : nil),
+        ("--in-band-notifications", options.inBandNotifications ? "" : nil),
       ], "is for vhost-user; the guests of --config need no socket")
     // A wrong option is told before the file is read.
     let level = try options.logLevel.map { _ in try options.level() }
