@@ -7,7 +7,8 @@
 // guest's reset may be passed on by nothing but rings that begin again. What there always is, is where
 // rings start:
 //
-//     one does not start at its beginning       the driver goes on, perhaps from before this process
+//     one does not start at its beginning       the driver goes on, perhaps from before this process,
+//                                               whether its front-end or its used index says so
 //     all do, and one had stood elsewhere       a new driver
 //     all do, and all had stood there           nothing was used, or they went round: as if it goes on
 //     all do, and none has ever run             a new driver

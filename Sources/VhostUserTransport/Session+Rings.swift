@@ -45,7 +45,8 @@ extension Session {
   func getVringBase(_ state: VringState) throws(SessionError) -> Answer {
     let ring = try ring(UInt64(state.index))
     ring.stop()
-    return .payload(VringState(index: state.index, number: ring.tellBase()).bytes)
+    return .payload(
+      VringState(index: state.index, number: ring.tellBase(isPacked: driverWantsPacked)).bytes)
   }
 
   func setVringEnable(_ state: VringState) throws(SessionError) {
@@ -162,6 +163,7 @@ extension Session {
     guard let size = ring.size, let address = ring.address else { return }
     guard let guest = memory.guest else { return ringLacksMemory(ring) }
     if !rings.contains(where: \.isRunning) { meetDriver() }
+    findPosition(of: ring)
     do {
       let configuration = try configuration(of: ring, size: size, address: address)
       try start(ring, try Virtqueue(configuration, memory: guest))
@@ -172,6 +174,35 @@ extension Session {
     } catch {
       ringFaulted(ring, .host(DeviceError("start queue \(ring.index)", "\(error)")))
     }
+  }
+
+  /// Finds out where a driver stands that goes on though its front-end says 0, and starts there.
+  ///
+  /// A network front-end may keep its rings while back-ends come and go, and always says 0 (DPDK's
+  /// virtio-user as a server). Where chains go back in the order in which they were taken, none is in flight
+  /// at the used index. A new driver has zeroed its ring; one that has not shows it where its available index
+  /// does not follow that used index.
+  ///
+  /// It is asked once in a session: from a ring's first run on the front-end can know where it stands, and
+  /// 0 is a new driver's. A packed ring keeps no index in memory, and which of its descriptors were used last
+  /// can not be told from those of the round before: such a front-end has to begin it anew, as DPDK does.
+  func findPosition(of ring: Vring) {
+    guard device.givesBackInOrder || acceptedFeatures.contains(.inOrder),
+      ring.run == 0, ring.base == nil, !driverWantsPacked, let size = ring.size,
+      let address = ring.address, let guest = memory.guest,
+      let layout = memory.layout(address, isPacked: false)
+    else { return }
+    var configuration = QueueConfiguration(
+      layout: layout, size: size, features: [], position: RingPosition(nextAvailable: 0))
+    // A ring that cannot be there is reported when it starts.
+    guard let used = try? Virtqueue(configuration, memory: guest).position.nextUsed, used != 0
+    else {
+      return
+    }
+    configuration.position = RingPosition(nextAvailable: used, nextUsed: used)
+    guard var queue = try? Virtqueue(configuration, memory: guest), (try? queue.hasMore()) != nil
+    else { return }
+    ring.setBase(UInt32(used))
   }
 
   private func configuration(

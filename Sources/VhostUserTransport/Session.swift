@@ -44,7 +44,7 @@ final class Session {
   private let trace: DriverTrace
 
   /// What the driver accepted last, without the protocol's own bit.
-  private var acceptedFeatures: Features = []
+  private(set) var acceptedFeatures: Features = []
   /// What rings go by: what the device was told.
   private(set) var features: Features = []
   /// Whether the device knows `features`: not before the driver has accepted any, nor after a reset.
@@ -248,13 +248,16 @@ extension Session {
     if !rings.contains(where: \.isRunning) { applyFeatures() }
   }
 
+  /// The format of the rings that start next.
+  var driverWantsPacked: Bool { acceptedFeatures.contains(.packedRing) }
+
   /// The first ring is about to run: makes the device ready for its driver, a new one or the one that
   /// it knows. - Precondition: no ring runs.
   func meetDriver() {
-    let isPacked = acceptedFeatures.contains(.packedRing)
     let started = rings.filter(\.isStarted)
+    for ring in started { findPosition(of: ring) }
     let isBack = trace.isBack(
-      started.map { ($0.index, $0.startsAtBeginning(isPacked: isPacked)) })
+      started.map { ($0.index, $0.startsAtBeginning(isPacked: driverWantsPacked)) })
     if !isBack {
       device.reset()
       deviceKnowsFeatures = false

@@ -105,9 +105,12 @@ final class Vring {
   var size: UInt16?
   /// Where it lies, in the front-end's addresses.
   var address: VringAddress?
-  /// Where to go on: the number of SET_VRING_BASE, which depends on the ring's format, or nil for the
-  /// start of a new ring.
-  var base: UInt32?
+  /// Where it stands: the number of SET_VRING_BASE or the place where it was stopped, in the form of that
+  /// request, which depends on the ring's format. nil for the start of a new ring.
+  private var standing: UInt32?
+  /// Whether the device was reset since: then it starts anew unless SET_VRING_BASE comes. Where it stands
+  /// stays known until then: some front-ends pause a guest with a reset, and ask afterwards (QEMU 7.2).
+  private var startsAnew = false
   /// How the driver kicks.
   var kick = Doorbell.unset
   /// How to call the driver.
@@ -128,7 +131,7 @@ final class Vring {
   private(set) var isPacked = false
   /// Tells a note of a worker from those of workers before it.
   private(set) var run: UInt64 = 0
-  /// What GET_VRING_BASE answered last.
+  /// What GET_VRING_BASE has answered since it ran last.
   private var toldBase: UInt32?
   private let trace: DriverTrace
 
@@ -152,19 +155,21 @@ final class Vring {
   func didStart(_ queue: consuming RunningQueue, layout: RingLayout) {
     running = consume queue
     self.layout = layout
+    startsAnew = false
+    toldBase = nil
     if case .packed = layout { isPacked = true } else { isPacked = false }
   }
 
   /// Lets the worker begin to stop; `halt()` must follow.
   func requestHalt() { running?.requestStop() }
 
-  /// Stops the worker, if there is one. Nothing is in flight afterwards, and `base` says where the
-  /// ring stands.
+  /// Stops the worker, if there is one. Nothing is in flight afterwards, and it is known where the ring
+  /// stands.
   func halt() {
     guard let running = running.take() else { return }
     layout = nil
     let queue = running.stop()
-    base = Self.encode(queue.position, isPacked: isPacked)
+    standing = Self.encode(queue.position, isPacked: isPacked)
     trace.stopped(ring: index, atBeginning: startsAtBeginning(isPacked: isPacked))
   }
 
@@ -181,7 +186,7 @@ final class Vring {
   func reset() {
     stop()
     isEnabled = false
-    base = nil
+    startsAnew = true
   }
 
   /// The worker goes on in another memory table.
@@ -214,8 +219,12 @@ final class Vring {
   /// What SET_VRING_BASE says. A 0 from a front-end that we have not told 0 means a new ring, also in
   /// a packed ring, where it would otherwise mean the second round: User-mode Linux sends it so.
   func setBase(_ number: UInt32) {
-    base = number == 0 && toldBase != 0 ? nil : number
+    standing = number == 0 && toldBase != 0 ? nil : number
+    startsAnew = false
   }
+
+  /// Where the next start begins, in the form of SET_VRING_BASE; nil for the start of a new ring.
+  var base: UInt32? { startsAnew ? nil : standing }
 
   /// The front-end does not remember what it was told.
   func forgetTold() { toldBase = nil }
@@ -226,9 +235,11 @@ final class Vring {
     return Self.encode(position, isPacked: isPacked) == Self.encode(.start, isPacked: isPacked)
   }
 
-  /// What GET_VRING_BASE answers.
-  func tellBase() -> UInt32 {
-    let told = base ?? (isPacked ? 0x8000_8000 : 0)
+  /// What GET_VRING_BASE answers, whatever has stopped the ring before.
+  ///
+  /// - Parameter isPacked: the format of a ring that has not run yet.
+  func tellBase(isPacked: Bool) -> UInt32 {
+    let told = standing ?? (isPacked ? 0x8000_8000 : 0)
     toldBase = told
     return told
   }

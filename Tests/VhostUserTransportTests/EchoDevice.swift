@@ -12,6 +12,7 @@ final class EchoDevice: Device {
   let name = "echo0"
   let offeredFeatures: Features
   let queueSizes: [UInt16]
+  let givesBackInOrder: Bool
   let configurationChange = ChangeSignal()
   let statistics: [QueueStatistics]
 
@@ -36,8 +37,12 @@ final class EchoDevice: Device {
   /// A request that is begun while this is set does not finish.
   let hang = Hang()
 
-  init(queues: Int = 2, id: DeviceID = DeviceID(rawValue: 42), features: Features = .allRing) {
+  init(
+    queues: Int = 2, id: DeviceID = DeviceID(rawValue: 42), features: Features = .allRing,
+    inOrder: Bool = false
+  ) {
     self.id = id
+    givesBackInOrder = inOrder
     offeredFeatures = features
     queueSizes = Array(repeating: 256, count: queues)
     statistics = (0..<queues).map { _ in QueueStatistics() }
