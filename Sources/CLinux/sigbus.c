@@ -9,7 +9,8 @@
  *
  * This is C with logic, the only one here, because of where it runs: a handler may interrupt any
  * instruction, so it must not allocate, lock, or run anything of the Swift runtime, which gives no
- * promise of that kind. It uses lock-free atomics, and mmap, sigaction and raise as plain system calls.
+ * promise of that kind. It uses lock-free atomics, and mmap, sigaction and raise as plain system calls. A
+ * SIGBUS that is not ours goes to the handler that was there before (passon.c).
  *
  * The whole range is replaced, not one page, because each replaced page would be a mapping of its own:
  * a guest could run the process into the kernel's limit of mappings (65530), and a thread would stop
@@ -29,6 +30,8 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#include "passon.h"
 
 static struct slot {
 	atomic_int taken;
@@ -82,12 +85,12 @@ static void handle(int number, siginfo_t *info, void *context)
 {
 	int saved = errno;
 
-	(void)context;
 	/* BUS_ADRERR: the page is not there. Others, as a memory module's failure, are real. */
-	if (info->si_code != BUS_ADRERR || !contain((uintptr_t)info->si_addr)) {
+	if ((info->si_code != BUS_ADRERR || !contain((uintptr_t)info->si_addr)) &&
+	    !clinux_pass_on(&previous, number, info, context)) {
 		clinux_terminal_restore();
-		/* Back to what was set before us. An access is made again and faults again. */
-		sigaction(SIGBUS, &previous, NULL);
+		/* An access is made again and faults again. */
+		signal(number, SIG_DFL);
 		/* A signal that somebody sent would not come back by itself. */
 		if (info->si_code <= 0)
 			raise(number);
@@ -99,11 +102,13 @@ static void install(void)
 {
 	struct sigaction action;
 
+	/* Known before ours can run. */
+	sigaction(SIGBUS, NULL, &previous);
 	memset(&action, 0, sizeof(action));
 	action.sa_sigaction = handle;
-	action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+	action.sa_flags = SA_SIGINFO | SA_ONSTACK | (previous.sa_flags & SA_RESTART);
 	sigemptyset(&action.sa_mask);
-	sigaction(SIGBUS, &action, &previous);
+	sigaction(SIGBUS, &action, NULL);
 }
 
 int clinux_sigbus_register(uintptr_t start, size_t length, size_t page_size)

@@ -75,8 +75,9 @@ int clinux_blkzeroout(int fd, uint64_t offset, uint64_t length);
 /*
  * /dev/fuse: FUSE_DEV_IOC_BACKING_OPEN, which gives the number of a file that the kernel may serve by
  * itself, or -1. copy_file_range(2). splice(2) without flags, to the other's position. F_SETPIPE_SZ, which gives
- * the size that it has become. umount2(2), MNT_DETACH.
+ * the size that it has become. umount2(2), plain and with MNT_DETACH.
  */
+int clinux_unmount(const char *path);
 int clinux_detach_mount(const char *path);
 /* posix_spawn(3), environ(7). */
 extern const int clinux_POSIX_SPAWN_SETSID;
@@ -160,6 +161,8 @@ uint64_t clinux_memlock_limit(void);
 /* getrlimit(2) with RLIMIT_NOFILE: its soft limit; setrlimit(2): no higher than the hard one. */
 uint64_t clinux_descriptor_limit(void);
 int clinux_set_descriptor_limit(uint64_t count);
+/* getrlimit(2) with RLIMIT_FSIZE. */
+uint64_t clinux_file_size_limit(void);
 
 /* getrandom(2) */
 extern const unsigned int clinux_GRND_NONBLOCK;
@@ -168,10 +171,13 @@ long clinux_getrandom(void *buffer, size_t size, unsigned int flags);
 /*
  * rawterminal.c. make_raw puts one terminal at a time into raw mode, its output processing excepted,
  * and restore gives it its settings back: at the latest when the process exits or crashes. restore
- * may be called at any time and in signal handlers.
+ * may be called at any time and in signal handlers. pause does the same for a while, and resume, which gets what
+ * pause gave, ends that.
  */
 int clinux_terminal_make_raw(int fd);
 void clinux_terminal_restore(void);
+int clinux_terminal_pause(void);
+void clinux_terminal_resume(int fd);
 int clinux_terminal_is_background(int fd);
 
 /* inotify(7): closed on exec, never waiting. */
@@ -196,5 +202,9 @@ void clinux_nudges_end(void);
 /* syslog.c. openlog(3) for a daemon of the name lgdev; syslog(3) with a line as it is. */
 void clinux_openlog(void);
 void clinux_syslog(int priority, const char *line);
+
+/* arguments.c. The process's command line; index is less than the count. */
+int clinux_argument_count(void);
+const char *clinux_argument(int index);
 
 #endif
