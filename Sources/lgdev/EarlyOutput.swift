@@ -21,7 +21,7 @@ final class EarlyOutput: Sendable {
 
   func print(_ bytes: [UInt8]) {
     if let console { return console.print(bytes) }
-    guard label != nil else { return StandardOutput.write(bytes) }
+    guard label != nil else { return StandardOutput.print(bytes) }
     line.withLock { line in
       for byte in bytes where byte != UInt8(ascii: "\r") {
         if byte == UInt8(ascii: "\n") || line.count == Self.lineLimit { flush(&line) }
@@ -34,7 +34,7 @@ final class EarlyOutput: Sendable {
   func finish() { line.withLock { if !$0.isEmpty { flush(&$0) } } }
 
   private func flush(_ line: inout [UInt8]) {
-    StandardOutput.write(Array("\(label ?? ""): ".utf8) + line + [UInt8(ascii: "\n")])
+    StandardOutput.print(Array("\(label ?? ""): ".utf8) + line + [UInt8(ascii: "\n")])
     line = []
   }
 }

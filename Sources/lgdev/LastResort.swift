@@ -14,11 +14,16 @@ final class LastResort: Sendable {
   let consoles = Mutex<[ConsoleDevice]>([])
   /// The disks that are shown as files.
   let exports = Mutex<[DiskExport]>([])
+  /// What is said at the end, where it is not that requests do not finish.
+  private let reason = Mutex<String?>(nil)
   private let busyDevice: @Sendable () -> String?
   private let removeSockets: @Sendable () -> Void
+  private let cleaner = Mutex<WorkerThread<Void>?>(nil)
 
   /// How long consoles have to let go of what they hold on the host.
   private static let consoleTime = Duration.milliseconds(300)
+  /// How long the removal of all that is left may take.
+  private static let cleaningTime = Duration.seconds(3)
 
   /// - Parameters:
   ///   - busyDevice: names what is waited for, if that is known.
@@ -29,6 +34,13 @@ final class LastResort: Sendable {
   ) {
     self.busyDevice = busyDevice
     self.removeSockets = removeSockets
+  }
+
+  /// Who ends the process from now on takes a mount away from those who write to it.
+  func becomesLoss(_ mountPoint: String, _ users: String) {
+    reason.withLock {
+      $0 = "\(mountPoint): ended while it was used by \(users); what was written there may be lost"
+    }
   }
 
   /// Tells guests that the terminal's size has changed.
@@ -48,20 +60,43 @@ final class LastResort: Sendable {
     for console in consoles { console.shutDown() }
   }
 
-  /// Ends the process.
+  /// Ends the process. Nothing that hangs on the host keeps it from that, and nobody who reads no errors.
   func end() -> Never {
     RawTerminal.restore()
+    cleanUpForAWhile()
     let name = busyDevice() ?? "lgdev"
-    StandardError.print("error: \(name): its requests in flight do not finish; ending without them")
+    let hang = "\(name): its requests in flight do not finish; ending without them"
+    StandardError.print("error: \(reason.withLock { $0 } ?? hang)")
+    StandardError.finish()
+    _exit(1)
+  }
+
+  /// Cleans up, on a thread that may hang in it: a pid file can lie on the very storage that hangs.
+  private func cleanUpForAWhile() {
+    do {
+      let isDone = try Bell()
+      let started = try WorkerThread.start(name: "last-resort", state: self) {
+        $0.cleanUp()
+        isDone.ring()
+      }
+      var thread = Optional(started)
+      cleaner.withLock { $0 = thread.take() }
+      var entries: InlineArray<1, PollEntry> = [PollEntry(fd: isDone.descriptor)]
+      _ = try? Poll.wait(&entries, timeout: Self.cleaningTime)
+    } catch {
+      cleanUp()
+    }
+  }
+
+  private func cleanUp() {
     removeSockets()
     for export in exports.withLock({ $0 }) { export.detach() }
-    pidFile.withLock { $0 }?.remove()
     let consoles = consoles.withLock { $0 }
     for console in consoles { console.beginShutDown() }
+    pidFile.withLock { $0 }?.remove()
     if !consoles.isEmpty {
       var nobody: InlineArray<1, PollEntry> = [.ignored]
       _ = try? Poll.wait(&nobody, timeout: Self.consoleTime)
     }
-    _exit(1)
   }
 }

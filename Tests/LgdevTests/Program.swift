@@ -25,10 +25,12 @@ final class Program {
   ///   - input: a descriptor that becomes number 3, by way of standard input.
   ///   - terminal: a descriptor that becomes standard input.
   ///   - screen: a descriptor that becomes standard output.
+  ///   - errors: a descriptor that becomes standard error.
   ///   - environment: what is to be in the environment besides what is there.
   init(
     _ arguments: [String], in directory: TemporaryDirectory, input: Int32? = nil,
-    terminal: Int32? = nil, screen: Int32? = nil, environment: [String: String] = [:]
+    terminal: Int32? = nil, screen: Int32? = nil, errors: Int32? = nil,
+    environment: [String: String] = [:]
   ) throws {
     self.directory = directory
     files = try TemporaryDirectory()
@@ -38,7 +40,9 @@ final class Program {
     process.standardOutput =
       screen.map { FileHandle(fileDescriptor: $0, closeOnDealloc: false) }
       ?? FileHandle(forWritingAtPath: "\(files.path)/out")
-    process.standardError = FileHandle(forWritingAtPath: "\(files.path)/err")
+    process.standardError =
+      errors.map { FileHandle(fileDescriptor: $0, closeOnDealloc: false) }
+      ?? FileHandle(forWritingAtPath: "\(files.path)/err")
     if let input {
       process.executableURL = URL(fileURLWithPath: "/bin/sh")
       process.arguments = ["-c", "exec \"$0\" \"$@\" 3<&0 </dev/null", Self.path] + arguments
