@@ -20,6 +20,14 @@ uint64_t clinux_descriptor_limit(void)
 	return limit.rlim_cur;
 }
 
+uint64_t clinux_file_size_limit(void)
+{
+	struct rlimit limit = { 0, 0 };
+
+	getrlimit(RLIMIT_FSIZE, &limit);
+	return limit.rlim_cur;
+}
+
 int clinux_set_descriptor_limit(uint64_t count)
 {
 	struct rlimit limit;

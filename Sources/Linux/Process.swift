@@ -10,6 +10,15 @@ public enum Process {
   /// Its number (getpid(2)).
   public static var id: Int32 { getpid() }
 
+  /// Its command line, the program's name first. Unlike `CommandLine.arguments` it needs no /proc.
+  public static var arguments: [String] {
+    (0..<clinux_argument_count()).compactMap { index in
+      // SAFETY: below the count each pointer is to a terminated string that lives as long as the process.
+      guard let word = unsafe clinux_argument(index) else { return nil }
+      return unsafe String(cString: word)
+    }
+  }
+
   /// The user that it acts for, 0 for root (geteuid(2)).
   public static var effectiveUser: UInt32 { geteuid() }
 
@@ -23,6 +32,10 @@ public enum Process {
 
   /// How many descriptors it may have open (RLIMIT_NOFILE of getrlimit(2)).
   public static var descriptorLimit: UInt64 { clinux_descriptor_limit() }
+
+  /// How long the files may become that it writes to, in bytes (RLIMIT_FSIZE of getrlimit(2)); `.max` where there
+  /// is no limit.
+  public static var fileSizeLimit: UInt64 { clinux_file_size_limit() }
 
   /// Sets how many descriptors it may have open, as far as the host allows: `.max` for all it does.
   public static func setDescriptorLimit(_ count: UInt64) throws(Errno) {

@@ -29,6 +29,8 @@ public struct Signal: RawRepresentable, Sendable, Hashable {
   public static let child = Signal(rawValue: SIGCHLD)
   /// The terminal's size changed (SIGWINCH).
   public static let windowChange = Signal(rawValue: SIGWINCH)
+  /// A file was written behind the limit of file sizes (SIGXFSZ).
+  public static let fileSizeExceeded = Signal(rawValue: SIGXFSZ)
   /// Whatever the program likes (SIGUSR1).
   public static let user1 = Signal(rawValue: SIGUSR1)
   /// Whatever the program likes (SIGUSR2).

@@ -40,7 +40,10 @@ struct Lgdev: ParsableCommand {
   static func main() {
     // Where that fails there is nobody to tell.
     guard (try? Process.openStandardStreams()) != nil else { Glibc.exit(1) }
-    Glibc.exit(run(CommandLine.arguments))
+    StandardError.open()
+    // A write behind the limit of file sizes is an error like others, and a device's own.
+    Signal.fileSizeExceeded.ignore()
+    Glibc.exit(run(Process.arguments))
   }
 
   /// Runs a command line. - Returns: the exit code.
@@ -60,7 +63,11 @@ struct Lgdev: ParsableCommand {
       complain(error.description)
       return 2
     } catch let error as FleetFileError {
-      for line in error.lines { StandardError.print(line) }
+      for line in error.lines {
+        StandardError.print(line)
+        // They may be more than can wait.
+        guard StandardError.finish() else { break }
+      }
       return 2
     } catch let code as ExitCode {
       return code.rawValue

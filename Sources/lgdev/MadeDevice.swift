@@ -52,6 +52,11 @@ struct MadeDevice {
     options.onTrouble = report
     let disk = try BlockDevice(name: name, options: options)
     if let note = disk.engineNote { logger.notice("\(name): \(note)") }
+    if !argument.isReadOnly,
+      let note = FileSizeLimit.note(argument.path, byteCount: disk.byteCount)
+    {
+      logger.warning("\(name): \(note)")
+    }
     self.init(
       device: disk,
       summary: [

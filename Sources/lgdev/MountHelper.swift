@@ -13,6 +13,11 @@ enum MountHelper {
   ///
   /// - Parameter arguments: those of `lgdev export`, without the program's name.
   static func run(_ arguments: [String]) throws(HostError) -> Int32? {
+    guard FileSystem.exists("/proc/self/exe") else {
+      throw HostError(
+        "there is no /proc to start this program anew with; mount it with 'mount -t proc proc /proc'"
+      )
+    }
     do throws(Errno) {
       let pipe = try Pipe(nonBlocking: false)
       let pid = try DetachedProcess.startSelf(

@@ -36,6 +36,29 @@ import Testing
     #expect(Process.effectiveUser == geteuid())
   }
 
+  @Test func argumentsAreThoseOfTheCommandLine() {
+    #expect(Process.arguments == CommandLine.arguments)
+    #expect(!Process.arguments.isEmpty)
+  }
+
+  @Test func writingBehindTheLimitOfFileSizesIsAnErrorWhereItsSignalIsIgnored() async {
+    await #expect(processExitsWith: .success) {
+      Signal.fileSizeExceeded.ignore()
+      let directory = try TemporaryDirectory()
+      let file = try FileDescriptor.open(directory.file("f"), [.readWrite, .create])
+      // SAFETY: the call reads a local.
+      var limit = rlimit(rlim_cur: 4096, rlim_max: 4096)
+      let resource = __rlimit_resource_t(RLIMIT_FSIZE.rawValue)
+      guard unsafe setrlimit(resource, &limit) == 0 else { exit(1) }
+      guard Process.fileSizeLimit == 4096 else { exit(2) }
+      let bytes: [UInt8] = [1]
+      do throws(Errno) { _ = try file.write(bytes.span, at: 4096) } catch {
+        exit(error == .fileTooLarge ? 0 : 3)
+      }
+      exit(4)
+    }
+  }
+
   @Test func umaskWithholdsPermissionsUntilItIsSetBack() async {
     // In a process of its own: the umask is everybody's.
     await #expect(processExitsWith: .success) {

@@ -36,6 +36,10 @@ struct Daemons: Equatable {
   /// - Throws: where nothing can be read: what is missing, what may not be looked at. Of processes that were named
   ///   each must be readable.
   static func read(_ processes: [Int32]) throws(HostError) -> Daemons {
+    guard FileSystem.exists("/proc/self") else {
+      throw HostError(
+        "there is no /proc to find daemons in; mount it with 'mount -t proc proc /proc'")
+    }
     var daemons = Daemons()
     if processes.isEmpty {
       daemons = all()

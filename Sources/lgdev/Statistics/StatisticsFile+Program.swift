@@ -10,6 +10,12 @@ extension StatisticsFile {
   /// - Returns: nil where the system refuses, which is said: guests run without it.
   static func ofThisProgram(_ logger: Logger) -> StatisticsFile? {
     do throws(Errno) { return try StatisticsFile(program: "lgdev \(Lgdev.version)") } catch {
+      guard error != .fileTooLarge else {
+        logger.notice(
+          "'lgdev top' will not see this process: the limit of file sizes is too small; raise it with 'ulimit -f'"
+        )
+        return nil
+      }
       logger.notice("'lgdev top' will not see this process: \(error)")
       return nil
     }
