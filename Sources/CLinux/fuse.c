@@ -24,6 +24,8 @@ long clinux_copy_file_range(int from, long *from_offset, int to, long *to_offset
 	return copy_file_range(from, from_offset, to, to_offset, length, 0);
 }
 
+int clinux_unmount(const char *path) { return umount2(path, UMOUNT_NOFOLLOW); }
+
 int clinux_detach_mount(const char *path) { return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW); }
 
 long clinux_splice(int from, long *from_offset, int to, size_t length)

@@ -108,9 +108,42 @@ public final class Export: Sendable {
   /// unmounted it; a second time does nothing. Who has files open there meets errors from now on.
   public func stop() { session.stop() }
 
+  /// Unmounts as `fusermount3 -u` does: not while something uses it. It is served meanwhile, so `stop()` is still to
+  /// be called.
+  ///
+  /// - Returns: false where something uses it: see `holders`.
+  public func unmount() -> Bool {
+    let path = session.mountPoint
+    // Something else may be mounted over it.
+    if let top = MountTable.read()?.top(at: path), !top.kind.hasPrefix("fuse") { return false }
+    do throws(Errno) { try FileSystem.unmount(path) } catch {
+      switch error {
+      case .busy: return false
+      // A user's mount. The program does not tell why it refuses.
+      case .permission:
+        return (try? HelperProcess.run(["fusermount3", "-u", "-q", "--", path])) == 0
+      // Somebody else has unmounted it.
+      default: return true
+      }
+    }
+    return true
+  }
+
+  /// Who uses the mount, as far as this user may see: a few words each.
+  public var holders: [String] { MountHolders(of: session.mountPoint).words }
+
+  /// Whether what is mounted can be written.
+  public var isWritable: Bool { images.contains { $0.view.isWritable } }
+
   /// Takes the mount away without waiting for requests: for a process that is about to end. Unlike `stop()` it
-  /// may be called at any time, from any thread. Only root can; else the mount stays, and is stale.
-  public func detach() { try? FileSystem.detachMount(session.mountPoint) }
+  /// may be called at any time, from any thread.
+  public func detach() {
+    let path = session.mountPoint
+    do throws(Errno) { try FileSystem.detachMount(path) } catch {
+      guard error == .permission else { return }
+      _ = try? HelperProcess.run(["fusermount3", "-u", "-z", "-q", "--", path])
+    }
+  }
 
   /// Looks whether the images are still whole, and says in a line where one has shrunk or was removed. To be
   /// called from time to time.

@@ -107,41 +107,9 @@ struct MountPoint {
   }
 
   /// The FUSE file system that is mounted on a path, such as `fuse.lgdev (disk.img)`; nil for none.
-  ///
-  /// In /proc/self/mountinfo a line is `36 35 98:0 /root /mount/point rw - type source options`, with
-  /// spaces and the like in octal (proc(5)).
   private static func fuseMount(at path: String) -> String? {
-    guard let bytes = try? FileSystem.contents(of: "/proc/self/mountinfo", limit: 16 << 20) else {
-      return nil
-    }
-    var found: String?
-    for line in bytes.split(separator: UInt8(ascii: "\n")) {
-      let words = line.split(separator: UInt8(ascii: " ")).map(unescaped)
-      guard words.count > 4, words[4] == path, let dash = words.lastIndex(of: "-"),
-        dash + 2 < words.count
-      else { continue }
-      let isFuse = words[dash + 1] == "fuse" || words[dash + 1].hasPrefix("fuse.")
-      // The last one is on top.
-      found = isFuse ? "\(words[dash + 1]) (\(words[dash + 2]))" : nil
-    }
-    return found
-  }
-
-  private static func unescaped(_ word: ArraySlice<UInt8>) -> String {
-    var bytes: [UInt8] = []
-    var rest = word
-    while let byte = rest.first {
-      rest = rest.dropFirst()
-      let digits = rest.prefix(3)
-      if byte == UInt8(ascii: "\\"), digits.count == 3,
-        let code = UInt8(String(decoding: digits, as: UTF8.self), radix: 8)
-      {
-        bytes.append(code)
-        rest = rest.dropFirst(3)
-      } else {
-        bytes.append(byte)
-      }
-    }
-    return String(decoding: bytes, as: UTF8.self)
+    guard let mount = MountTable.read()?.top(at: path) else { return nil }
+    let isFuse = mount.kind == "fuse" || mount.kind.hasPrefix("fuse.")
+    return isFuse ? "\(mount.kind) (\(mount.source))" : nil
   }
 }

@@ -25,6 +25,15 @@ extension FileSystem {
     return unsafe String(cString: resolved)
   }
 
+  /// Unmounts what is mounted on a path (umount2(2)).
+  ///
+  /// - Throws: `.busy` where something uses it, `.invalidArgument` where nothing is mounted, `.permission` for whom
+  ///   the mount is not.
+  public static func unmount(_ path: String) throws(Errno) {
+    // SAFETY: the path is a terminated string during the call.
+    _ = try systemCall(retryOnInterrupt: false) { unsafe clinux_unmount(path) }
+  }
+
   /// Takes a mount out of the tree; it goes when nobody uses it any more (umount2(2), MNT_DETACH).
   ///
   /// - Throws: `.invalidArgument` where nothing is mounted, `.permission` for whom the mount is not.

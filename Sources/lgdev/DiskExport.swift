@@ -6,11 +6,13 @@ import Backends
 import FuseExport
 import Linux
 import Logging
+import Synchronization
 
 /// Served disks as files. They are unmounted when this object goes, at the latest.
 final class DiskExport: Sendable {
   private let export: Export
   private let logger: Logger
+  private let isStopped = Atomic<Bool>(false)
 
   /// Looks whether a plan has disks to show.
   static func check(_ mountPoint: String?, _ devices: [NamedDevice]) throws(UsageError) {
@@ -42,10 +44,16 @@ final class DiskExport: Sendable {
   func inspect() { export.inspect() }
 
   /// Unmounts, when requests under way have finished.
-  func stop() { export.stop() }
+  func stop() {
+    // Nothing is lost: guests' disks are shown read-only.
+    if !isStopped.exchange(true, ordering: .relaxed), let line = export.unmountReadOnly() {
+      logger.warning("\(line)")
+    }
+    export.stop()
+  }
 
   /// Unmounts without waiting for anything.
   func detach() { export.detach() }
 
-  deinit { export.stop() }
+  deinit { stop() }
 }

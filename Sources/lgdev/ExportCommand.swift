@@ -11,7 +11,9 @@ struct ExportCommand: ParsableCommand {
     discussion: """
       The mount point shows one image, or several with a directory for each. One
       that is a plain file becomes the disk itself. It is unmounted with
-      'fusermount3 -u MOUNTPOINT' or SIGTERM, which ends this program.
+      'fusermount3 -u MOUNTPOINT' or SIGTERM, which ends this program; one that is
+      --writable and used, as by a loop device, when that has ended. Another SIGTERM
+      does not wait for it, loses what was written, and ends with code 1.
 
       Images are locked as a disk's is: what a guest writes to cannot be exported
       here (lgdev serve --export shows it), and nobody writes meanwhile. A device that
@@ -102,7 +104,7 @@ struct ExportCommand: ParsableCommand {
       return try ExportDaemon.run(plan) { MountHelper.tellReady(pipe) }
     }
     guard asMountHelper else { return try ExportDaemon.run(plan) }
-    if let code = try MountHelper.run(Invocation(CommandLine.arguments).arguments) {
+    if let code = try MountHelper.run(Invocation(Process.arguments).arguments) {
       throw ExitCode(code)
     }
   }

@@ -3,6 +3,10 @@
 // ExportDaemon: the life of `lgdev export`.
 //
 //     open and lock the images -> mount -> wait -> unmount
+//
+// What can be written is unmounted by a signal as `fusermount3 -u` would do it, not while something uses it: under a
+// loop device's file system the system keeps what was written, and has nowhere to put it once this program has gone.
+// So it waits for who uses it; another signal ends it all the same. What is read only loses nothing.
 
 import FuseExport
 import Linux
@@ -40,7 +44,7 @@ enum ExportDaemon {
       export.stop()
       throw error
     }
-    awaitEnd(export, bell.descriptor)
+    if !awaitEnd(export, bell.descriptor) { unmount(export, watch, lastResort, logger) }
     watch.expectEnd()
     export.stop()
     inspector.finish()
@@ -59,13 +63,46 @@ enum ExportDaemon {
     }
   }
 
-  private static func awaitEnd(_ export: Export, _ bell: Int32) {
-    while true {
-      var entries: InlineArray<2, PollEntry> = [
-        PollEntry(fd: export.endDescriptor), PollEntry(fd: bell),
-      ]
-      guard (try? Poll.wait(&entries, timeout: nil)) != nil else { return }
-      if entries[0].isReady || entries[1].isReady { return }
+  /// Waits until it is unmounted, or is to end. - Returns: whether it is unmounted.
+  private static func awaitEnd(_ export: Export, _ bell: Int32, timeout: Duration? = nil) -> Bool {
+    var entries: InlineArray<2, PollEntry> = [
+      PollEntry(fd: export.endDescriptor), PollEntry(fd: bell),
+    ]
+    _ = try? Poll.wait(&entries, timeout: timeout)
+    return entries[0].isReady
+  }
+
+  /// How often it is tried to unmount what something uses.
+  private static let interval = Duration.milliseconds(500)
+
+  /// Unmounts. What can be written must not be used by anybody any more.
+  private static func unmount(
+    _ export: Export, _ watch: SignalWatch, _ lastResort: LastResort, _ logger: Logger
+  ) {
+    let place = export.mountPoint
+    guard export.isWritable else {
+      if let line = export.unmountReadOnly() { logger.warning("\(line)") }
+      return
     }
+    var told = ""
+    while !export.unmount() {
+      let users = export.users
+      lastResort.becomesLoss(place, users)
+      watch.holdOn()
+      if users != told {
+        let way =
+          "another SIGTERM or SIGINT ends this process at once and may lose what was written"
+        logger.warning("\(place): used by \(users); waiting for that to end; \(way)")
+      }
+      told = users
+      if awaitEnd(export, -1, timeout: interval) { return }
+    }
+    // Another mount namespace may have a copy of the mount.
+    if awaitEnd(export, -1, timeout: interval) { return }
+    let elsewhere = "processes that have it mounted in a mount namespace of their own"
+    lastResort.becomesLoss(place, elsewhere)
+    watch.holdOn()
+    logger.warning("\(place): unmounted here, and used by \(elsewhere); waiting for them to end")
+    _ = awaitEnd(export, -1)
   }
 }

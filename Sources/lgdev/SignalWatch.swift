@@ -27,6 +27,7 @@ final class SignalWatch: Sendable {
   private let bell: EventFD
   private let isFinished = Atomic<Bool>(false)
   private let isEnding = Atomic<Bool>(false)
+  private let isHolding = Atomic<Bool>(false)
   private let thread = Mutex<WorkerThread<Void>?>(nil)
 
   /// A second signal sooner than this is taken for an echo of the first: timeout(1) sends two.
@@ -51,6 +52,13 @@ final class SignalWatch: Sendable {
     }
   }
 
+  /// The end waits for what somebody else has to do first: another signal ends the program without it, and time
+  /// does not.
+  func holdOn() {
+    isHolding.store(true, ordering: .relaxed)
+    bell.signal()
+  }
+
   /// The program has begun to end, by itself or not: from now on it may take so long only.
   func expectEnd() {
     isEnding.store(true, ordering: .relaxed)
@@ -73,11 +81,14 @@ final class SignalWatch: Sendable {
 
     func run() {
       var asked: UInt64?
+      // When the time begins.
+      var begun: UInt64?
       while !watch.isFinished.load(ordering: .relaxed) {
-        if watch.isEnding.load(ordering: .relaxed), asked == nil {
-          asked = MonotonicClock.nanoseconds
-        }
-        let left = asked.map { patience - .nanoseconds(MonotonicClock.nanoseconds - $0) }
+        let isEnding = watch.isEnding.load(ordering: .relaxed)
+        let isHolding = !isEnding && watch.isHolding.load(ordering: .relaxed)
+        if isEnding, asked == nil { asked = MonotonicClock.nanoseconds }
+        begun = asked == nil || isHolding ? nil : begun ?? MonotonicClock.nanoseconds
+        let left = begun.map { patience - .nanoseconds(MonotonicClock.nanoseconds - $0) }
         if let left, left <= .zero { return actions.giveUp() }
         var entries: InlineArray<2, PollEntry> = [
           PollEntry(fd: signals.descriptor.raw), PollEntry(fd: watch.bell.descriptor.raw),
