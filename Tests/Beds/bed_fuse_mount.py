@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mounts of `lgdev export`: who may have them, how they come about, and how they end."""
 
+import contextlib
 import errno
 import os
 import re
@@ -85,13 +86,28 @@ class FuseMountBed(ExportBed):
     def halts():
       try:
         return all(
-          content(f"/proc/{process.pid}/task/{task}/stat").rpartition(b")")[2].split()[0] == b"T"
-          for task in os.listdir(f"/proc/{process.pid}/task")
+          self._state(process, task) == b"T" for task in os.listdir(f"/proc/{process.pid}/task")
         )
       except (FileNotFoundError, ProcessLookupError):
         return False  # A thread that has ended.
 
     until(halts, 120, f"{process.name} does not stop")
+
+  def _state(self, process, task):
+    """A letter: what a thread does, see proc(5)."""
+    return content(f"/proc/{process.pid}/task/{task}/stat").rpartition(b")")[2].split()[0]
+
+  @contextlib.contextmanager
+  def _held(self, path):
+    """The file is open, perhaps longer than it is there."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+      yield
+    finally:
+      try:
+        os.close(fd)
+      except OSError as error:
+        same(error.errno, errno.ENOTCONN, "what is wrong with the file at its end")
 
   def _await_hang(self, process):
     """Waits until a thread waits for a file system in user space to answer."""
@@ -153,6 +169,101 @@ class FuseMountBed(ExportBed):
       expect(errno.ENOTCONN, "reading a file that is still open", lambda: os.pread(file.fileno(), 1, 0))
     self.release(daemon)
 
+  @test("a signal waits for who uses a writable export, and nothing that was written is lost", 240)
+  def in_use(self):
+    image = self.disk("fuse-in-use", 16)
+    run(["mkfs.ext4", "-q", "-F", image])
+    mounted = self._mount("in-use", "--writable", image)
+    place = self.room.socket("in-use-mnt")
+    os.makedirs(place)
+    run(["mount", "-o", "loop", f"{mounted.folder}/disk", place])
+    try:
+      with open(f"{place}/before", "wb") as file:
+        file.write(b"before the signal" * 1000)
+      mounted.process.signal(signal.SIGTERM)
+      mounted.process.wait_for(f"{mounted.folder}: used by /dev/loop", 20)
+      said = f"(disk, mounted on {place}); waiting for that to end; another SIGTERM or SIGINT ends"
+      same(said in mounted.process.output(), True, f"what is said: {mounted.process.output()}")
+      with open(f"{place}/after", "wb") as file:
+        file.write(b"after the signal" * 1000)
+      same(os.path.ismount(mounted.folder), True, "that it is mounted")
+    finally:
+      run(["umount", place])
+    same(mounted.process.wait(20), 0, "the exit code")
+    same(os.path.ismount(mounted.folder), False, "that it is mounted after the end")
+    self.release(mounted)
+    for name, text in (("before", b"before the signal"), ("after", b"after the signal")):
+      out = run(["debugfs", "-R", f"dump {name} {self.room.file('in-use-file')}", image])
+      same(content(self.room.file("in-use-file")), text * 1000, f"{name} in the image ({out})")
+
+  @test("another signal does not wait: a line says what may be lost, and the exit code is 1", 240)
+  def impatience(self):
+    image = self.disk("fuse-impatient", 4)
+    for ending in (signal.SIGTERM, signal.SIGINT):
+      mounted = self._mount(f"impatient-{ending}", "--writable", image)
+      with self._held(f"{mounted.folder}/disk"):
+        mounted.process.signal(signal.SIGHUP)
+        mounted.process.wait_for(f"(process {os.getpid()}); waiting for that to end", 20)
+        # Sooner than that a signal is an echo of the first.
+        until(lambda m=mounted, e=ending: (m.process.signal(e), m.process.exit_code)[1] is not None, 20,
+              "it does not end", step=0.5)  # fmt: skip
+      same(mounted.process.exit_code, 1, "the exit code")
+      same("ended while it was used by " in mounted.process.output(), True, "that it says so")
+      same("; what was written there may be lost" in mounted.process.output(), True, "that it says what")
+      same(os.path.ismount(mounted.folder), False, "that it is mounted after the end")
+      self.release(mounted)
+
+  @test("what can be read only is unmounted at once, and who used it is named", 120)
+  def read_only_in_use(self):
+    image = self.disk("fuse-used", 4)
+    mounted = self._mount("used", image)
+    with self._held(f"{mounted.folder}/disk"):
+      mounted.check_stop()
+    said = f"unmounted while it was used by {content('/proc/self/comm').decode().strip()} (process {os.getpid()})"
+    same(said in mounted.process.output(), True, f"what is said: {mounted.process.output()}")
+    self.release(mounted)
+
+  @test("nobody reads what it says: signals end it, also where storage hangs", 240)
+  def unread(self):
+    image = self.disk("fuse-unread", 4)
+    below = self._mount("unread-below", "-o", "nopassthrough", image)
+    try:
+      for hangs in (False, True):
+        place = self.room.socket(f"unread-{hangs}")
+        os.makedirs(place)
+        reading, writing = self._full_pipe()
+        with os.fdopen(reading, "rb"), os.fdopen(writing, "wb"):
+          command = [program(), "export", "-v", "-o", "nopassthrough", f"{below.folder}/disk", place]
+          # The descriptor's number stands for a file's name.
+          process = self.own(
+            Process("unread", command, f"/proc/self/fd/{writing}", pass_fds=[writing]), transient=True
+          )
+          process.logs = []
+          until(lambda p=place: os.path.ismount(p), 20, "it is not mounted", still=process.alive)
+          if hangs:
+            self._halt(below.process)
+            self._await_hang(process)
+          process.signal(signal.SIGTERM)
+          if hangs:
+            until(lambda p=process: self._state(p, p.pid) == b"Z", 30, "it does not end")
+            below.process.signal(signal.SIGCONT)
+          same(process.wait(20), 1 if hangs else 0, f"the exit code (hangs: {hangs})")
+          same(os.path.ismount(place), False, "that it is mounted after the end")
+          self.release(process)
+    finally:
+      below.process.signal(signal.SIGCONT)
+    self._unmount(below)
+
+  def _full_pipe(self):
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    try:
+      while True:
+        os.write(writing, b"." * 4096)
+    except BlockingIOError:
+      os.set_blocking(writing, True)
+    return reading, writing
+
   @test("what nohup has started goes on when the terminal goes", 120)
   def nohup(self):
     image = self.disk("fuse-nohup", 4)
@@ -213,6 +324,8 @@ class FuseMountBed(ExportBed):
     same(done.stdout == content(image), True, "that nobody reads the image")
     run([*nobody, "fusermount3", "-u", f"{home}/mnt"])
     same(process.wait(10), 0, "the exit code after fusermount3 -u")
+    self.release(process)
+    self._check_user_in_use(nobody, home, image)
     os.chown(f"{home}/mnt", 0, 0)
     out = run([*nobody, f"{home}/lgdev", "export", image, f"{home}/mnt"], check=False).strip()
     same("may not write" in out and "\n" not in out, True, f"a mount point that is root's: {out}")
@@ -227,6 +340,34 @@ class FuseMountBed(ExportBed):
       same("no line 'user_allow_other'" in out and "\n" not in out, True, f"allow_other for others than root: {out}")
     finally:
       run(["umount", "/etc/fuse.conf"])
+
+  def _check_user_in_use(self, nobody, home, image):
+    """A user's writable export waits, too."""
+    process = self.own(
+      Process(
+        "nobody-rw", [*nobody, f"{home}/lgdev", "export", "--writable", image, f"{home}/mnt"],
+        self.room.file("nobody-rw.log"),
+      ),
+      transient=True,
+    )  # fmt: skip
+    process.logs = [process.log]
+    until(
+      lambda: "disk" in run([*nobody, "ls", f"{home}/mnt"], check=False), 20, "the export is not there",
+      still=process.alive,
+    )  # fmt: skip
+    user = self.own(
+      Process("user", [*nobody, "sh", "-c", f"exec 3>{home}/mnt/disk; read line; printf x >&3"],
+              self.room.file("user.log"), stdin=subprocess.PIPE), transient=True,
+    )  # fmt: skip
+    user.logs = [user.log]
+    until(lambda: os.path.lexists(f"/proc/{user.pid}/fd/3"), 20, "nobody opens it", still=user.alive)
+    process.signal(signal.SIGTERM)
+    process.wait_for(f"{home}/mnt: used by sh (process {user.pid})", 20)
+    user.type(b"\n")
+    same(user.wait(20), 0, "the exit code of who writes")
+    same(process.wait(20), 0, "the exit code of the export")
+    same(content(image, 0, 1), b"x", "what was written last")
+    self.release(user)
     self.release(process)
 
   @test("mount -t fuse.lgdev works, so a line in /etc/fstab does", 120)
