@@ -141,21 +141,86 @@ struct RngDeviceTests {
     #expect(bed.memory.bytes(at: address, count: 1000) == bytes)
   }
 
-  @Test("completes a request with what was left of a file that ended, and reports it")
-  func endOfFile() throws {
+  @Test(
+    "completes a request with what was left of a file that ended; the next waits until it has more",
+    arguments: QueueFormat.allCases)
+  func endOfFile(format: QueueFormat) throws {
     let directory = try TemporaryDirectory()
     let log = LineCollector()
-    let device = try device(.file(try directory.makeFile("noise", [1, 2, 3])), log: log)
-    let bed = try QueueBed(device)
+    let path = try directory.makeFile("noise", [1, 2, 3])
+    let device = try device(.file(path), log: log, name: "rng-end")
+    let bed = try QueueBed(device, format)
     let address = bed.space.take(64)
-    #expect(bed.offer([.writable(address, 64)]))
+    #expect(bed.offer([.writable(address, 64)], token: 1))
     #expect(try bed.awaitUsed()?.written == 3)
-    #expect(bed.offer([.writable(address, 64)]))
-    #expect(try bed.awaitUsed()?.written == 0)
-    bed.stop()
     #expect(bed.memory.bytes(at: address, count: 4) == [1, 2, 3, 0])
-    #expect(device.statistics[0].errors == 2)
-    #expect(log.lines.first == "rng0: the entropy source has ended")
+    #expect(bed.offer([.writable(address, 2)], token: 2))
+    let isIdle = try isAsleep(threads: "rng-end") { () throws in
+      #expect(try bed.awaitUsed(within: .milliseconds(300)) == nil)
+    }
+    #expect(isIdle)
+    // It can be stopped while it waits.
+    bed.stop()
+    #expect(bed.inFlightCount == 0)
+    #expect(device.statistics[0].errors == 1)
+    let line = "rng-end: the entropy source has ended; the guest waits until it has more"
+    #expect(log.lines == [line])
+    try bed.start()
+    #expect(try bed.awaitUsed(within: .milliseconds(50)) == nil)
+    try FileDescriptor.open(path, [.writeOnly, .append]).writeAll([4, 5])
+    let used = try bed.awaitUsed()
+    #expect(used?.token == 2)
+    #expect(used?.written == 2)
+    #expect(bed.memory.bytes(at: address, count: 3) == [4, 5, 3])
+  }
+
+  @Test("reports once that its source has ended, however long the guest waits")
+  func endIsReportedOnce() throws {
+    let directory = try TemporaryDirectory()
+    let log = LineCollector()
+    let bed = try QueueBed(try device(.file(try directory.makeFile("noise", [1])), log: log))
+    let address = bed.space.take(64)
+    #expect(bed.offer([.writable(address, 1)]))
+    #expect(try bed.awaitUsed()?.written == 1)
+    #expect(bed.offer([.writable(address, 1)]))
+    // Longer than it takes until the source is looked at again, and lines may come a second apart.
+    #expect(try bed.awaitUsed(within: .milliseconds(2500)) == nil)
+    #expect(log.lines.count == 1)
+  }
+
+  @Test("keeps a request of a source that fails, says why once, and can be stopped")
+  func failingSource() throws {
+    // What the kernel tells of a thread cannot be read any more once it has ended.
+    let mayEnd = Flag()
+    let number = Atomic<Int32>(0)
+    let subject = try WorkerThread.start(name: "subject", state: 0) { _ in
+      number.store(CurrentThread.id, ordering: .releasing)
+      while !mayEnd.isSet { pause(.milliseconds(1)) }
+    }
+    let isThere = eventually { number.load(ordering: .acquiring) != 0 }
+    let path = "/proc/self/task/\(number.load(ordering: .acquiring))/stat"
+    let log = LineCollector()
+    let opened = Result { try device(.file(path), log: log, name: "rng-fails") }
+    mayEnd.set()
+    subject.join()
+    #expect(isThere)
+    #expect(eventually { !FileSystem.exists(path) })
+    let rng = try opened.get()
+    let bed = try QueueBed(rng)
+    let address = bed.space.take(64)
+    #expect(bed.offer([.writable(address, 2)]))
+    let isIdle = try isAsleep(threads: "rng-fails") { () throws in
+      #expect(try bed.awaitUsed(within: .milliseconds(2500)) == nil)
+    }
+    #expect(isIdle)
+    bed.stop()
+    #expect(bed.inFlightCount == 0)
+    #expect(
+      log.lines == [
+        "rng-fails: cannot read the entropy source: No such process; the guest waits until that "
+          + "passes"
+      ])
+    #expect(rng.statistics[0].errors == 1)
   }
 
   @Test("waits for a FIFO, whose writers may come and go, and fills the whole buffer")
@@ -232,6 +297,25 @@ struct RngDeviceTests {
       error?.description
         == "cannot open the entropy source /nonexistent/noise: No such file or directory; name another, "
         + "or none for the kernel's own")
+  }
+
+  @Test("refuses a source that has nothing, and does not take the first byte of one that has")
+  func emptySource() throws {
+    let directory = try TemporaryDirectory()
+    for path in [try directory.makeFile("empty", []), "/dev/null"] {
+      let error = #expect(throws: DeviceError.self) { try device(.file(path)) }
+      #expect(
+        error?.description
+          == "cannot open the entropy source \(path): it is empty; name another, or none for the "
+          + "kernel's own")
+    }
+    // Nothing yet is not an end.
+    _ = try device(.file(try directory.makeFIFO("noise")))
+    // The size of this file is 0, and it has something all the same.
+    let bed = try QueueBed(try device(.file("/proc/sys/kernel/random/uuid")))
+    let address = bed.space.take(64)
+    #expect(bed.offer([.writable(address, 30)]))
+    #expect(try bed.awaitUsed()?.written == 30)
   }
 
   @Test("refuses a directory as its source, and a limit of nothing")

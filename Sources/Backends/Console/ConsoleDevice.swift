@@ -109,7 +109,7 @@ public final class ConsoleDevice: Device {
   public func driverAccepted(_ features: Features) {}
 
   /// Forgets how far the driver's output had got. Input that nobody has taken waits for the next driver.
-  public func reset() { progress.byteCount.store(0, ordering: .relaxed) }
+  public func reset() { progress.forget() }
 
   /// Told when the window's size has changed.
   public var configurationChange: ChangeSignal { window.change }

@@ -5,23 +5,19 @@
 //
 // A chain is given back as soon as its bytes are in the pipe: drivers wait for that, some of them
 // spinning. When the pipe is full the chain waits, but the queue can be stopped all the same. The
-// chain then goes back to the ring with some of its bytes sent; how many is kept in the device, so that the next
-// worker goes on behind them. A reset forgets that, since the chain will never come again.
+// chain then goes back to the ring with some of its bytes sent, and the device keeps which chain it was and how
+// many bytes, so that the next worker goes on behind them (see PartialOutput.swift).
 
 import Linux
-import Synchronization
 import VirtioRing
-
-/// How much of the next chain has been sent already.
-final class ConsoleProgress: Sendable {
-  let byteCount = Atomic<Int>(0)
-}
 
 struct ConsoleOutputQueue: QueueBody, ~Copyable {
   private let name: String
   private let pipe: FileDescriptor
   private let progress: ConsoleProgress
   private let trouble: TroubleReport
+  /// Of the chain that may come next, if it was stopped in the middle before.
+  private var partial: PartialOutput?
   private var chain = Chain()
   private var window = SegmentWindow()
 
@@ -36,6 +32,8 @@ struct ConsoleOutputQueue: QueueBody, ~Copyable {
   }
 
   mutating func run(_ queue: inout Virtqueue, _ port: inout QueuePort) throws(RingError) {
+    partial = progress.take()
+    defer { progress.keep(partial) }
     while !port.isInterrupted {
       while !port.isInterrupted, try queue.pop(into: &chain) {
         port.meter.take()
@@ -57,8 +55,7 @@ struct ConsoleOutputQueue: QueueBody, ~Copyable {
       port.meter.countError()
       trouble.report("\(name): the driver gave a writable buffer for output")
     }
-    window.select(
-      .readable, of: chain, skipping: progress.byteCount.exchange(0, ordering: .relaxed))
+    window.select(.readable, of: chain, skipping: sentBefore(queue))
     while window.byteCount > 0 {
       do throws(Errno) {
         window.advance(by: try window.write(to: pipe))
@@ -73,11 +70,18 @@ struct ConsoleOutputQueue: QueueBody, ~Copyable {
         break
       }
       if port.isInterrupted, window.byteCount > 0 {
-        progress.byteCount.store(chain.readableBytes &- window.byteCount, ordering: .relaxed)
+        partial = PartialOutput(
+          of: chain, sent: chain.readableBytes &- window.byteCount, at: queue.position)
         return false
       }
     }
     port.meter.served(bytesFromGuest: chain.readableBytes &- window.byteCount)
     return true
+  }
+
+  /// How many of the chain's bytes were sent before the queue was stopped.
+  private mutating func sentBefore(_ queue: borrowing Virtqueue) -> Int {
+    guard let last = partial.take() else { return 0 }
+    return last.isOf(chain, at: queue.position) ? last.byteCount : 0
   }
 }

@@ -12,23 +12,42 @@ enum EntropySource: ~Copyable, Sendable {
   /// Opens a source.
   ///
   /// A FIFO is opened for writing too, so that it does not end when its last writer leaves: the next
-  /// one may come.
+  /// one may come. Of everything else a byte is read for a trial: a source that never has one would keep
+  /// its guest waiting for ever.
   init(_ source: RngOptions.Source) throws(DeviceError) {
     switch source {
     case .kernel: self = .kernel
-    case .file(let path):
-      do throws(Errno) {
-        var file = try FileDescriptor.open(path, [.readOnly, .nonBlocking])
-        switch try file.status().kind {
-        case .directory: throw .isDirectory
-        case .fifo: file = try .open(path, [.readWrite, .nonBlocking])
-        default: break
-        }
-        self = .file(file)
-      } catch {
-        throw DeviceError(
-          "open the entropy source \(path)", "\(error); name another, or none for the kernel's own")
-      }
+    case .file(let path): self = .file(try Self.open(path))
+    }
+  }
+
+  private static func open(_ path: String) throws(DeviceError) -> FileDescriptor {
+    let action = "open the entropy source \(path)"
+    let advice = "name another, or none for the kernel's own"
+    do throws(Errno) {
+      let file = try FileDescriptor.open(path, [.readOnly, .nonBlocking])
+      let kind = try file.status().kind
+      if kind == .directory { throw .isDirectory }
+      if kind == .fifo { return try .open(path, [.readWrite, .nonBlocking]) }
+      if try !isEmpty(file, kind) { return file }
+    } catch {
+      throw DeviceError(action, "\(error); \(advice)")
+    }
+    throw DeviceError(action, "it is empty; \(advice)")
+  }
+
+  /// Whether a source gives an end where it should give a byte. One that has nothing yet is not empty.
+  private static func isEmpty(
+    _ file: borrowing FileDescriptor, _ kind: FileStatus.Kind
+  ) throws(Errno) -> Bool {
+    var byte: [UInt8] = [0]
+    do throws(Errno) {
+      // What a regular file begins with is still to be given.
+      let count =
+        kind == .regular ? try file.read(into: &byte, at: 0) : try file.read(into: &byte)
+      return count == 0
+    } catch .again {
+      return false
     }
   }
 

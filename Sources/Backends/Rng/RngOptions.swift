@@ -6,8 +6,8 @@ public struct RngOptions: Sendable {
   public enum Source: Sendable, Equatable {
     /// The host kernel's generator (getrandom(2)).
     case kernel
-    /// A file, a device such as `/dev/hwrng`, or a FIFO that others write to. It is read from where it
-    /// stands; a regular file is used up once.
+    /// A file, a device such as `/dev/hwrng`, or a FIFO that others write to. It is read once from its
+    /// start: a regular file that is used up is not read again, and requests wait until it grows.
     case file(String)
   }
 
