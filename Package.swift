@@ -125,6 +125,9 @@ let package = Package(
       name: "ring-calls", dependencies: ["VirtioRing", "VirtioTesting"],
       path: "Tests/Proofs/RingCalls", swiftSettings: strict),
     .executableTarget(
+      name: "ring-fences", dependencies: ["VirtioRing", "VirtioTesting", "Linux"],
+      path: "Tests/Proofs/RingFences", swiftSettings: strict),
+    .executableTarget(
       name: "meter-calls", dependencies: ["Backends", "Linux", "VirtioRing", "VirtioTesting"],
       path: "Tests/Proofs/MeterCalls", swiftSettings: strict),
     .testTarget(
