@@ -4,7 +4,8 @@
 
 - Each source file names its licence in the first lines.
 - The word `unsafe` stands in fence files only, and every use there has a `SAFETY:` line in reach.
-- `fatalError` and `try!` stand nowhere in Sources.
+- `fatalError` and `try!` stand nowhere in Sources, nor does an atomic that traps on overflow: `add` and
+  `subtract` do, `wrappingAdd` and `wrappingSubtract` do not.
 - Library targets do not import Foundation; VirtioRing and VirtioTesting do not import the system.
 """
 
@@ -28,6 +29,9 @@ SAFETY_REACH = 12
 COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?\*/|"""(?:.|\n)*?"""|"(?:\\.|[^"\\\n])*"', re.DOTALL)
 
 
+TRAPPING_ATOMIC = re.compile(r"\.(add|subtract)\((?=(?:[^()]|\((?:[^()]|\([^()]*\))*\))*\bordering\s*:)")
+
+
 def code_of(text):
   """The text without comments and strings, lines kept in place."""
   return COMMENT_OR_STRING.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
@@ -45,7 +49,11 @@ def findings_in(path, text):
   if not (path.endswith(".swift") and path.startswith("Sources/")):
     return
   module = path.split("/")[1]
-  code = code_of(text).splitlines()
+  code = code_of(text)
+  for call in TRAPPING_ATOMIC.finditer(code):
+    wrapping = f"wrapping{call[1].capitalize()}"
+    yield code.count("\n", 0, call.start()) + 1, f"an atomic {call[1]} that traps on overflow; use {wrapping}"
+  code = code.splitlines()
   group = None
   for number, line in enumerate(code, 1):
     if line.startswith("}"):

@@ -157,7 +157,7 @@ final class ExportImage: Sendable {
 
   /// A sync has failed.
   func noteSyncFailure(_ error: Errno) {
-    syncFailures.add(1, ordering: .relaxed)
+    syncFailures.wrappingAdd(1, ordering: .relaxed)
     trouble.report("\(view.path): what was written cannot be made durable: \(error)")
   }
 

@@ -95,7 +95,7 @@ final class FuseSession: @unchecked Sendable {
     do throws(Errno) {
       for index in 0..<threadCount {
         let thread = try ServingThread(name: "fuse-\(index)", self, RequestBuffer())
-        running.add(1, ordering: .relaxed)
+        running.wrappingAdd(1, ordering: .relaxed)
         threads.withLock { $0.append(thread) }
       }
     } catch {
@@ -138,7 +138,7 @@ final class FuseSession: @unchecked Sendable {
     }
     // SAFETY: as above. Whatever ended this thread ends the others.
     unsafe fuse_session_exit(session)
-    if running.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 { end.signal() }
+    if running.wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue == 0 { end.signal() }
   }
 
   /// Stops to serve, and unmounts what is mounted. It waits for requests under way.

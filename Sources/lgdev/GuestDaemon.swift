@@ -144,7 +144,7 @@ final class Crew: Sendable {
   }
 
   func leave() {
-    if count.subtract(1, ordering: .relaxed).newValue == 0 { lastLeaves() }
+    if count.wrappingSubtract(1, ordering: .relaxed).newValue == 0 { lastLeaves() }
   }
 }
 

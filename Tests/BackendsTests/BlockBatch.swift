@@ -22,12 +22,12 @@ struct BlockBatch {
   /// - Parameter started: true for requests that are made one by one, without `run`.
   init(
     _ engine: RecordedDisk.Engine, _ plan: BlockRecorder.Plan = BlockRecorder.Plan(),
-    accepted: Features = BlockBed.modern, isLegacy: Bool = false, log: LineCollector? = nil,
-    started: Bool = false
+    accepted: Features = BlockBed.modern, isLegacy: Bool = false,
+    cache: BlockOptions.Cache = .writeback, log: LineCollector? = nil, started: Bool = false
   ) throws {
     image = try TestImage(byteCount: 65536)
     recorder = BlockRecorder(plan)
-    disk = try RecordedDisk(image, engine, recorder, isLegacy: isLegacy, log: log)
+    disk = try RecordedDisk(image, engine, recorder, isLegacy: isLegacy, cache: cache, log: log)
     bed = try BlockBed(disk, size: 64, accepted: accepted, started: false)
     recorder.watch(bed)
     if started { try bed.queue.start() }

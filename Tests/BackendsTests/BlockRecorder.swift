@@ -21,15 +21,18 @@ enum BlockOperation: Equatable, Hashable {
   case sync
 }
 
-/// An operation that began or ended, how many chains the driver could see as used then, and the mode.
+/// An operation that began or ended, how many chains the driver could see as used then, the mode, and whether
+/// those who read beside the guest knew of a write there.
 struct BlockEvent: Equatable, CustomStringConvertible {
   var operation: BlockOperation
   var isEnd: Bool
   var used: Int
   var isWriteThrough: Bool
+  var isWatched: Bool
 
   var description: String {
     "\(isEnd ? "end" : "begin") \(operation), \(used) used\(isWriteThrough ? ", write-through" : "")"
+      + (isWatched ? ", watched" : "")
   }
 }
 
@@ -60,6 +63,12 @@ final class BlockRecorder: Sendable {
     /// Requests that the ring holds and the kernel was not shown.
     var unsubmitted = 0
     var leftBehind = 0
+    var writes: WriteWatch?
+
+    func isWatched(_ operation: BlockOperation) -> Bool {
+      guard case .write(let sector) = operation, let writes else { return false }
+      return writes.look(sector * 512, 512) == nil
+    }
   }
 
   private let state: Mutex<State>
@@ -97,6 +106,9 @@ final class BlockRecorder: Sendable {
   /// How many requests had to wait so.
   var leftBehind: Int { state.withLock { $0.leftBehind } }
 
+  /// Where writes under way are counted.
+  func watch(_ writes: WriteWatch) { state.withLock { $0.writes = writes } }
+
   func begin(_ operation: BlockOperation) { note(operation, isEnd: false) }
   func end(_ operation: BlockOperation) { note(operation, isEnd: true) }
 
@@ -104,7 +116,7 @@ final class BlockRecorder: Sendable {
     state.withLock {
       let event = BlockEvent(
         operation: operation, isEnd: isEnd, used: $0.usedCount?() ?? 0,
-        isWriteThrough: $0.isWriteThrough?() ?? false)
+        isWriteThrough: $0.isWriteThrough?() ?? false, isWatched: $0.isWatched(operation))
       $0.events.append(event)
     }
     state.withLock { $0.hook }?()
@@ -321,9 +333,10 @@ final class RecordedDisk: Device {
 
   init(
     _ image: TestImage, _ engine: Engine, _ recorder: BlockRecorder, isLegacy: Bool = false,
-    log: LineCollector? = nil
+    cache: BlockOptions.Cache = .writeback, log: LineCollector? = nil
   ) throws {
     var options = image.options
+    options.cache = cache
     options.isLegacy = isLegacy
     self.engine = engine
     self.recorder = recorder

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import HostTesting
 import Testing
 
 @testable import Backends
@@ -48,5 +49,38 @@ import Testing
     #expect(watch.look(0, 512) == nil)
     watch.end(1 << 40, 1 << 30)
     #expect(watch.look(0, 512) != nil)
+  }
+
+  @Test("a block can be written any number of times")
+  func overflow() {
+    let watch = WriteWatch(begun: .max)
+    let before = watch.look(0, 8192)
+    watch.begin(0, 512)
+    #expect(watch.look(0, 8192) == nil)
+    watch.end(0, 512)
+    let after = watch.look(0, 8192)
+    #expect(after != nil && after != before)
+    watch.begin(0, 512)
+    watch.end(0, 512)
+    #expect(watch.look(0, 8192) != after)
+    #expect(watch.look(0, 8192) != before)
+  }
+
+  @Test(
+    "a disk's write is watched from before its first piece to after its last",
+    arguments: RecordedDisk.Engine.allCases, BlockBatch.seeds)
+  func aroundEachPiece(engine: RecordedDisk.Engine, seed: UInt64?) throws {
+    let batch = try BlockBatch(engine, .init(pieceByteCount: 512, seed: seed))
+    let watch = batch.disk.state.watchWrites()
+    batch.recorder.watch(watch)
+    try batch.bed.queue.start()
+    // Each piece of a sector, and the last in another block than the first.
+    #expect(try batch.bed.write(6, pattern(4 * 512)).status == 0)
+    let events = batch.recorder.events
+    #expect(batch.recorder.operations == [.write(6), .write(7), .write(8), .write(9)])
+    let isWatched = events.allSatisfy { $0.isWatched }
+    #expect(isWatched, "\(events)")
+    #expect(watch.look(0, 8192) != nil)
+    batch.bed.stop()
   }
 }

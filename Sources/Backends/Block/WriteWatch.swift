@@ -7,7 +7,7 @@
 // has to notice. There is a counter for each block of 4 KiB, shared by blocks far apart:
 //
 //     low 32 bits    writes under way
-//     high 32 bits   writes begun
+//     high 32 bits   writes begun, which begin again at 0 after 2^32
 //
 // A queue's worker counts a write before the kernel is asked, and takes it back when that has answered. A
 // reader looks, reads, and looks again: where no write was under way and none has begun, what it read is whole.
@@ -23,7 +23,13 @@ final class WriteWatch: Sendable {
   private static let begun: UInt64 = 1 << 32
   private static let underWay: UInt64 = begun - 1
 
-  private let counters: InlineArray<65536, Atomic<UInt64>> = InlineArray { _ in Atomic(0) }
+  private let counters: InlineArray<65536, Atomic<UInt64>>
+
+  /// - Parameter begun: how many writes of each block count as begun before.
+  init(begun: UInt32 = 0) {
+    let first = UInt64(begun) << 32
+    counters = InlineArray { _ in Atomic(first) }
+  }
 
   private static func blocks(_ offset: Int, _ count: Int) -> Range<Int> {
     guard count > 0 else { return 0..<0 }
@@ -36,7 +42,7 @@ final class WriteWatch: Sendable {
   /// A write begins.
   func begin(_ offset: Int, _ count: Int) {
     for block in Self.blocks(offset, count) {
-      counters[block & (Self.counterCount - 1)].add(
+      counters[block & (Self.counterCount - 1)].wrappingAdd(
         Self.begun | 1, ordering: .sequentiallyConsistent)
     }
   }
@@ -44,7 +50,8 @@ final class WriteWatch: Sendable {
   /// It has ended.
   func end(_ offset: Int, _ count: Int) {
     for block in Self.blocks(offset, count) {
-      counters[block & (Self.counterCount - 1)].subtract(1, ordering: .sequentiallyConsistent)
+      counters[block & (Self.counterCount - 1)].wrappingSubtract(
+        1, ordering: .sequentiallyConsistent)
     }
   }
 
@@ -55,7 +62,8 @@ final class WriteWatch: Sendable {
       let counter = counters[block & (Self.counterCount - 1)].load(
         ordering: .sequentiallyConsistent)
       guard counter & Self.underWay == 0 else { return nil }
-      // Counters only grow, so a sum that stays is a sum of those that stay.
+      // The sum grows by one with each write, except that a counter takes 2^32 off where it begins again. So a
+      // sum stays where nothing was written, or 2^32 times between two looks.
       sum &+= counter >> 32
     }
     return sum

@@ -154,7 +154,7 @@ public final class ConsoleDevice: Device {
         break
       }
     }
-    losses.output.add(UInt64(bytes.count - done), ordering: .relaxed)
+    losses.output.wrappingAdd(UInt64(bytes.count - done), ordering: .relaxed)
   }
 
   /// The size that the guest is told; zeros where nobody knows.

@@ -217,7 +217,7 @@ struct ConsoleHost<End: HostEnd & ~Copyable>: ~Copyable, Sendable {
     leftSince = nil
     let count = end.forget()
     guard count > 0 else { return }
-    losses.input.add(UInt64(count), ordering: .relaxed)
+    losses.input.wrappingAdd(UInt64(count), ordering: .relaxed)
     trouble.report(
       "\(name): the guest takes no input; \(count) bytes of a client that left are dropped"
     )
@@ -275,7 +275,7 @@ struct ConsoleHost<End: HostEnd & ~Copyable>: ~Copyable, Sendable {
     let excess = output.count - bufferSize
     guard excess > 0 else { return }
     output.removeFirst(excess)
-    losses.output.add(UInt64(excess), ordering: .relaxed)
+    losses.output.wrappingAdd(UInt64(excess), ordering: .relaxed)
   }
 
   /// Sends as much output as the host's end takes now.
@@ -289,7 +289,7 @@ struct ConsoleHost<End: HostEnd & ~Copyable>: ~Copyable, Sendable {
         hasGivenUp = false
       case .lost(let count):
         output.removeFirst(count)
-        losses.output.add(UInt64(count), ordering: .relaxed)
+        losses.output.wrappingAdd(UInt64(count), ordering: .relaxed)
       case .nothing:
         return
       }
@@ -305,7 +305,7 @@ struct ConsoleHost<End: HostEnd & ~Copyable>: ~Copyable, Sendable {
     if keeps {
       input.append(piece, count: count)
     } else {
-      losses.input.add(UInt64(count), ordering: .relaxed)
+      losses.input.wrappingAdd(UInt64(count), ordering: .relaxed)
     }
   }
 
