@@ -60,7 +60,7 @@ public final class Export: Sendable {
     do throws(DeviceError) {
       switch source {
       case .image(let path, let writable):
-        view = try DiskView(path: path, writable: writable)
+        view = try DiskView(path: path, writable: writable, format: options.format)
         name = path.split(separator: "/").last.map(String.init) ?? path
       case .disk(let id, let disk):
         view = try DiskView(of: disk)

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
+public import Backends
 import Linux
 
 /// How disks are shown.
 public struct ExportOptions: Sendable {
   /// Where: an empty directory, or, for one disk, a plain file, which becomes the disk.
   public var mountPoint: String
+  /// The images' format; where it is nil, an image that looks like one of another format than raw is refused.
+  public var format: BlockOptions.Format?
   /// Whether a disk may be made longer and shorter, by truncation and by writing past its end.
   public var isGrowable = false
   /// The owner of what is shown; this process's user by default.

@@ -38,13 +38,14 @@ final class DiskWatch {
     _ = try? timer.expirations()
     for index in disks.indices {
       let disk = disks[index].device
-      let before = disk.byteCount
+      let (before, noteBefore) = (disk.byteCount, disk.sizeNote)
       do throws(DeviceError) {
         try disk.refreshSize()
         disks[index].trouble = nil
         if disk.byteCount != before {
           logger.info("\(disk.name): its size is \(byteCountText(disk.byteCount)) now")
         }
+        if let note = disk.sizeNote, note != noteBefore { logger.warning("\(disk.name): \(note)") }
       } catch {
         // Once, not each second.
         guard disks[index].trouble != error.description else { continue }

@@ -17,7 +17,9 @@ struct ExportCommand: ParsableCommand {
 
       Images are locked as a disk's is: what a guest writes to cannot be exported
       here (lgdev serve --export shows it), and nobody writes meanwhile. A device that
-      this machine has mounted cannot be exported writable.
+      this machine has mounted cannot be exported writable. An image that looks like
+      qcow2, VMDK or another format than raw, or compressed, is refused; a guest can
+      write what looks so into its own disk, so --format raw says that it is raw.
 
       FILES
         disk        the whole image
@@ -30,7 +32,7 @@ struct ExportCommand: ParsableCommand {
 
         ro, rw                   read-only, the default; writable
         growable                 as --growable
-        uid=N, gid=N, mode=OCTAL as the options
+        uid=N, gid=N, mode=OCTAL, format=raw as the options
         allow_other              others may look, as far as owner and mode let them
         auto_unmount             unmount when this program is killed
         nonempty                 cover what the directory has
@@ -40,7 +42,7 @@ struct ExportCommand: ParsableCommand {
 
       EXAMPLES
         Look into a disk:
-          lgdev export disk.img /mnt
+          lgdev export --format raw disk.img /mnt
           cat /mnt/info.json
           mount -o loop,ro /mnt/part1 /somewhere
 
@@ -69,6 +71,9 @@ struct ExportCommand: ParsableCommand {
   @Flag(help: "'disk' can be truncated and written past its end; with --writable.")
   var growable = false
 
+  @Option(help: ArgumentHelp("The images' format: raw, whatever they look like.", valueName: "raw"))
+  var format: String?
+
   @Option(help: ArgumentHelp("The owner of the files: a number.", valueName: "n"))
   var uid: String?
 
@@ -91,7 +96,7 @@ struct ExportCommand: ParsableCommand {
   var readyFd: Int32?
 
   func validate() throws {
-    try refuseEmpty([("--uid", uid), ("--gid", gid), ("--mode", mode)])
+    try refuseEmpty([("--format", format), ("--uid", uid), ("--gid", gid), ("--mode", mode)])
   }
 
   func run() throws {

@@ -3,6 +3,7 @@
 // ExportPlan: what a `lgdev export` command line asks for, checked as far as that goes without looking at the
 // host.
 
+import Backends
 import FuseExport
 
 /// Which images to show, and how.
@@ -19,6 +20,7 @@ struct ExportPlan {
     options = ExportOptions(mountPoint: command.paths.last ?? "")
     options.isGrowable = command.growable
     options.threadCount = command.threads
+    if let text = command.format { options.format = try .init(argument: text, of: "--format") }
     if let text = command.uid { options.user = try Self.number(text, "--uid") }
     if let text = command.gid { options.group = try Self.number(text, "--gid") }
     if let text = command.mode { options.mode = try Self.mode(text, "--mode") }
@@ -77,6 +79,7 @@ struct ExportPlan {
         case "uid": options.user = try Self.number(value, "-o uid")
         case "gid": options.group = try Self.number(value, "-o gid")
         case "mode": options.mode = try Self.mode(value, "-o mode")
+        case "format": options.format = try .init(argument: value, of: "-o format")
         case "comment": return
         default:
           guard key.hasPrefix("x-") else { throw Self.unknown(word) }

@@ -26,9 +26,8 @@ struct GuestPlan {
     self.export = export
     self.devices = NamedDevice.named(devices) { complain(.devices, $0) }
     for entry in self.devices {
-      if case .block(let disk) = entry.device, disk.queues > 1 {
-        complain(
-          .devices, "\(entry.name): queues=\(disk.queues): an lguest guest knows one queue only")
+      if case .block(let disk) = entry.device, let queues = disk.queues, queues > 1 {
+        complain(.devices, "\(entry.name): queues=\(queues): an lguest guest knows one queue only")
       }
     }
     do throws(UsageError) { try DiskExport.check(export, self.devices) } catch {

@@ -57,11 +57,12 @@ struct MadeDevice {
     {
       logger.warning("\(name): \(note)")
     }
+    if let note = disk.sizeNote { logger.warning("\(name): \(note)") }
     self.init(
       device: disk,
       summary: [
         argument.path, byteCountText(disk.byteCount), disk.engineName,
-        argument.cache == .none ? "no cache" : argument.cache.rawValue,
+        "cache=\(argument.cache.rawValue)",
         argument.isReadOnly ? "read-only" : nil,
       ])
   }
@@ -121,6 +122,8 @@ struct MadeDevice {
 }
 
 extension BlockArgument {
+  private static let usualQueueCount = 16
+
   fileprivate func options(isLegacy: Bool) -> BlockOptions {
     var options = BlockOptions(path: path)
     options.serial = serial ?? ""
@@ -129,7 +132,10 @@ extension BlockArgument {
     // less than a turn through io_uring.
     options.engine = isLegacy && engine == .auto ? .threads : engine
     options.cache = cache
-    options.queueCount = queues
+    options.format = format
+    // A front-end takes as many as its guest has processors; those that it leaves cost next to nothing.
+    options.queueCount = queues ?? (isLegacy ? 1 : Self.usualQueueCount)
+    options.queueSize = queueSize
     options.blockSize = blockSize
     options.isLegacy = isLegacy
     return options

@@ -48,6 +48,17 @@ struct NamedDevice: Equatable {
     guard !devices.isEmpty else {
       throw UsageError("there is no device to serve; give --block, --net, --console or --rng")
     }
+    if let text = options.format {
+      let format = try BlockOptions.Format(argument: text, of: "--format")
+      devices = devices.map { device in
+        guard case .block(var argument) = device else { return device }
+        argument.format = format
+        return .block(argument)
+      }
+      guard devices.contains(where: { $0.type == .block }) else {
+        throw UsageError("--format is about disks, and there is none; give --block")
+      }
+    }
     if options.readOnly {
       devices = devices.map { device in
         guard case .block(var argument) = device else { return device }

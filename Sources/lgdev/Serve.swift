@@ -25,14 +25,22 @@ struct Serve: ParsableCommand {
         names a device and its socket. A disk that this machine has mounted can be
         served with ro only.
 
-        --block path=disk.img[,serial=D1][,ro][,engine=auto|uring|threads]
-                [,cache=writeback|none][,queues=1][,blocksize=512|4096]
+        --block path=disk.img[,format=raw][,serial=D1][,ro][,blocksize=512|4096]
+                [,cache=writeback|writethrough|none|directsync|unsafe]
+                [,engine=auto|uring|threads][,queues=16][,queuesize=1024]
         --net tap=tap0[,mac=52:54:00:12:34:56][,mtu=1500][,bridge=br0]
               [,address=10.0.0.1/24]
         --net fd=N[,mac=52:54:00:12:34:56][,mtu=1500]
         --console stdio|pty[:LINK]|socket:PATH|file:PATH
                   [,size=80x25][,overflow=block|drop]
         --rng[=source=/dev/hwrng]
+
+        Images are raw. One that looks like another format, or compressed, is
+        refused; a guest can write what looks so into its own disk, so format=raw
+        says that the bytes are the disk. cache= is QEMU's: writethrough and
+        directsync sync each write, none and directsync go round the page cache,
+        unsafe ignores flushes: what the guest wrote is lost with the host. queuesize
+        is for front-ends with smaller queues, whose largest requests must fit.
 
       FLEET
         --config names a YAML file of lguest guests that run in this process, each
@@ -63,11 +71,11 @@ struct Serve: ParsableCommand {
       EXAMPLES
         A guest with all four:
           lgdev serve --transport lguest --kernel bzImage --memory 256M \\
-            --append "root=/dev/vda" --block path=disk.img \\
+            --append "root=/dev/vda" --block path=disk.img,format=raw \\
             --net tap=tap0,address=10.0.0.1/24 --console stdio --rng
 
         All four for another program's guest; /tmp/vm gets block0.sock and so on:
-          lgdev serve --socket-dir /tmp/vm --block path=disk.img,serial=D1 \\
+          lgdev serve --socket-dir /tmp/vm --block path=disk.img,format=raw \\
             --net tap=tap0,address=10.0.0.1/24 --console stdio --rng
 
         A QEMU guest with that disk; its memory must be shared:
@@ -80,7 +88,7 @@ struct Serve: ParsableCommand {
           linux.uml mem=512M virtio_uml.device=/tmp/vm/block0.sock:2 ...
 
         One device in the form of QEMU's back-end conventions:
-          lgdev serve --socket-path /tmp/disk.sock --blk-file disk.img --read-only
+          lgdev serve --socket-path /tmp/disk.sock --blk-file disk.img --format raw
       """)
 
   // MARK: Where
@@ -171,6 +179,10 @@ struct Serve: ParsableCommand {
     help: ArgumentHelp("The same as --block path=FILE.", valueName: "file"), completion: .file())
   var blkFile: String?
 
+  @Option(
+    help: ArgumentHelp("The disks' images are raw, whatever they look like.", valueName: "raw"))
+  var format: String?
+
   @Flag(help: "The disks can be read only.")
   var readOnly = false
 
@@ -211,6 +223,7 @@ struct Serve: ParsableCommand {
       ("--initrd", initrd), ("--socket-dir", socketDir), ("--socket-path", socketPath),
       ("--connect", connect), ("--fd", fd), ("--socket-group", socketGroup),
       ("--socket-mode", socketMode), ("--blk-file", blkFile), ("--export", export),
+      ("--format", format),
       ("--pidfile", pidfile), ("--log-level", logLevel),
     ])
   }

@@ -61,6 +61,37 @@ struct BlockDeviceTests {
     #expect(device.byteCount == (1 << 20) + 4096 + 512)
   }
 
+  @Test("asks for no more segments than its largest ring holds without indirect descriptors")
+  func segments() throws {
+    let image = try TestImage(byteCount: 1 << 20)
+    for (size, segments) in [(nil, 126), (1024, 126), (128, 126), (64, 62), (16, 14), (4, 2)] {
+      var options = image.options
+      options.queueSize = size
+      let device = try blockDevice(options)
+      #expect(word(UInt32.self, device.configuration(), at: 12) == UInt32(segments))
+      #expect(device.queueSizes == [UInt16(size ?? 1024)])
+    }
+    var options = image.options
+    options.queueSize = 100
+    let error = #expect(throws: DeviceError.self) { try BlockDevice(name: "b", options: options) }
+    #expect(error?.description.contains("queue size 100 is not a power of two from 4") == true)
+  }
+
+  @Test("says so where a ring cannot hold its largest request", arguments: [true, false])
+  func smallRing(takesTables: Bool) throws {
+    let image = try TestImage(byteCount: 1 << 20)
+    let log = LineCollector()
+    var options = image.options
+    options.onTrouble = log.hook
+    let bed = try BlockBed(
+      try blockDevice(options), size: 16, ring: takesTables ? .indirectDescriptors : [])
+    bed.stop()
+    let line =
+      "block0: queue 0 has 16 entries and its driver takes no indirect descriptors, so its requests of"
+      + " up to 126 segments may not fit; serve it with queuesize=16"
+    #expect(log.lines == (takesTables ? [] : [line]))
+  }
+
   @Test("of 4096-byte blocks says so and has whole blocks only")
   func largeBlocks() throws {
     let image = try TestImage(byteCount: (1 << 20) + 4095)

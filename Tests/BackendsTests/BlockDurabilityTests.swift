@@ -60,6 +60,60 @@ struct BlockDurabilityTests {
   }
 
   @Test(
+    "with cache=writethrough and directsync each write is durable, whatever the driver accepts or chooses",
+    arguments: RecordedDisk.Engine.allCases, [BlockOptions.Cache.writethrough, .directsync])
+  func cappedToWriteThrough(engine: RecordedDisk.Engine, cache: BlockOptions.Cache) throws {
+    for accepted in [[.version1], [.version1, .blockFlush], BlockBed.modern] as [Features] {
+      try checkWriteThrough(BlockBatch(engine, accepted: accepted, cache: cache))
+    }
+    let chosen = try BlockBatch(engine, cache: cache)
+    #expect(chosen.disk.setWriteback(true))
+    #expect(!chosen.disk.state.isWriteback)
+    try checkWriteThrough(chosen)
+    // The legacy driver that has barriers to send, and may never send one.
+    let legacy = try BlockBatch(engine, accepted: .blockBarrier, isLegacy: true, cache: cache)
+    try checkWriteThrough(legacy)
+  }
+
+  @Test("with cache=unsafe nothing is synced", arguments: RecordedDisk.Engine.allCases)
+  func neverSynced(engine: RecordedDisk.Engine) throws {
+    for accepted in [.version1, BlockBed.modern] as [Features] {
+      let batch = try BlockBatch(engine, accepted: accepted, cache: .neverSynced, started: true)
+      #expect(try batch.bed.write(3, pattern(512)).status == 0)
+      if accepted == BlockBed.modern {
+        #expect(try batch.bed.flush().status == 0)
+        #expect(batch.disk.setWriteback(false))
+        #expect(!batch.disk.state.isWriteback)
+      }
+      #expect(try batch.bed.write(4, pattern(512)).status == 0)
+      #expect(batch.recorder.operations == [.write(3), .write(4)])
+    }
+    let legacy = try BlockBatch(
+      engine, accepted: .blockBarrier, isLegacy: true, cache: .neverSynced)
+    #expect(try legacy.run([(BlockType.write | BlockType.barrier, 5)]).statuses == [0])
+    #expect(legacy.recorder.operations == [.write(5)])
+  }
+
+  @Test(
+    "the mode that the user chose is the one that the driver reads",
+    arguments: BlockOptions.Cache.allCases)
+  func shownMode(cache: BlockOptions.Cache) throws {
+    let image = try TestImage(byteCount: 65536)
+    var options = image.options
+    options.cache = cache
+    let log = LineCollector()
+    options.onTrouble = log.hook
+    let device = try blockDevice(options)
+    let isWriteback: UInt8 = cache == .writethrough || cache == .directsync ? 0 : 1
+    #expect(device.configuration()[32] == isWriteback)
+    device.driverAccepted(BlockBed.modern)
+    #expect(device.configuration()[32] == isWriteback)
+    // Where the user has said what holds, a driver from before this process changes nothing.
+    device.driverReturned()
+    #expect(log.lines.count == (cache == .writeback || cache == .none ? 1 : 0), "\(log.lines)")
+  }
+
+  @Test(
     "switching to write-through makes durable what was given back before, and is over only then",
     arguments: RecordedDisk.Engine.allCases)
   func switchToWriteThrough(engine: RecordedDisk.Engine) throws {
@@ -270,14 +324,22 @@ struct BlockDurabilityTests {
   @Test("a disk whose driver was there before this process makes each write durable")
   func driverFromBefore() throws {
     let image = try TestImage(byteCount: 65536)
-    let old = try BlockDevice(name: "block0", options: BlockOptions(path: image.path))
+    let log = LineCollector()
+    var options = image.options
+    options.onTrouble = log.hook
+    let old = try BlockDevice(name: "block0", options: options)
     old.driverAccepted(BlockBed.modern)
     old.driverReturned()
+    #expect(log.lines.count == 1)
+    #expect(log.lines.first?.hasPrefix("block0: each write is synced, since its driver") == true)
+    #expect(log.lines.first?.contains("until the driver chooses write-back") == true)
     #expect(old.configuration()[32] == 0)
+    #expect(old.statistics[0].reading().writes == .synced)
     // Until that driver says that it flushes.
     #expect(old.writeConfiguration(at: 32, [1]))
     old.driverReturned()
     #expect(old.configuration()[32] == 1)
+    #expect(old.statistics[0].reading().writes == .flushed)
   }
 
   @Test("a disk whose driver this process has seen from its start stays in write-back")

@@ -78,12 +78,52 @@ struct BlockImageTests {
     #expect(try refusal(BlockOptions(path: "")).contains("no path"))
   }
 
-  @Test("of another format is served as the raw bytes that it has")
-  func neverProbed() throws {
-    // The magic number of a qcow2 image.
-    let image = try TestImage([0x51, 0x46, 0x49, 0xfb] + pattern(4092))
-    let bed = try BlockBed(try BlockDevice(name: "block0", options: image.options))
+  @Test("that is said to be raw is served as the bytes that it has, whatever they look like")
+  func neverInterpreted() throws {
+    let image = try TestImage(byteCount: 1 << 16)
+    _ = try Command("qemu-img", ["create", "-f", "qcow2", image.path, "1G"]).run()
+    let size = try FileSystem.status(of: image.path).size
+    var options = image.options
+    #expect(try refusal(options).contains("it looks like a qcow2 image"))
+    options.format = .raw
+    let device = try blockDevice(options)
+    #expect(device.byteCount == size / 512 * 512)
+    let bed = try BlockBed(device)
     #expect(try bed.read(0, 512).data.prefix(4) == [0x51, 0x46, 0x49, 0xfb])
+    bed.stop()
+  }
+
+  @Test("whose guest writes the mark of another format goes on, and needs format=raw from then on")
+  func guestWritesMark() throws {
+    let image = try TestImage(byteCount: 1 << 16)
+    do {
+      let bed = try BlockBed(try blockDevice(image.options))
+      #expect(try bed.write(0, [0x51, 0x46, 0x49, 0xfb] + pattern(508)).status == 0)
+      #expect(try bed.read(0, 512).data.prefix(4) == [0x51, 0x46, 0x49, 0xfb])
+      bed.stop()
+    }
+    var options = image.options
+    #expect(try refusal(options).contains("it looks like a qcow2 image"))
+    options.format = .raw
+    #expect(try blockDevice(options).byteCount == 1 << 16)
+  }
+
+  @Test("has a line for what is behind its last whole block")
+  func rest() throws {
+    let image = try TestImage(byteCount: 4096 + 188)
+    let device = try blockDevice(image.options)
+    #expect(
+      device.sizeNote
+        == "\(image.path): its last bytes, 188 from byte 4096 on, are less than a block of 512 and"
+        + " not on the disk; make it longer with 'truncate -s %512 \(image.path)'")
+    try image.resize(to: 8192)
+    try device.refreshSize()
+    #expect(device.sizeNote == nil)
+    #expect(device.byteCount == 8192)
+    // Less than a block more: the disk stays as large, and that is said.
+    try image.resize(to: 8193)
+    try device.refreshSize()
+    #expect(device.sizeNote?.contains("its last bytes, 1 from byte 8192 on") == true)
   }
 
   @Test("on a block device is served", arguments: BlockOptions.Cache.allCases)
@@ -98,7 +138,11 @@ struct BlockImageTests {
     #expect(try bed.read(8, 4096).data == Array(pattern(1 << 16)[4096..<8192]))
     #expect(try bed.write(8, pattern(4096, seed: 7)).status == 0)
     #expect(try bed.flush().status == 0)
-    #expect(try image.bytes(at: 4096, count: 4096) == pattern(4096, seed: 7))
+    // What was not synced is the loop device's alone.
+    let path = cache == .neverSynced ? loop.path : image.path
+    var bytes = [UInt8](repeating: 0, count: 4096)
+    _ = try FileDescriptor.open(path, .readOnly).read(into: &bytes, at: 4096)
+    #expect(bytes == pattern(4096, seed: 7))
   }
 
   @Test("on a block device that the system uses can be read only")

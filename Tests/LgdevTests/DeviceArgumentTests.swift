@@ -23,19 +23,24 @@ private func complaint(_ make: () throws -> Void) -> String? {
     #expect(!disk.isReadOnly)
     #expect(disk.engine == .auto)
     #expect(disk.cache == .writeback)
-    #expect(disk.queues == 1)
+    #expect(disk.queues == nil)
+    #expect(disk.queueSize == nil)
+    #expect(disk.format == nil)
     #expect(disk.blockSize == 512)
   }
 
   @Test func `a disk takes all its keys`() throws {
     let disk = try BlockArgument(
-      "path=a,serial=D 1,ro,engine=threads,cache=none,queues=4,blocksize=4096,id=root")
+      "path=a,serial=D 1,ro,engine=threads,cache=none,queues=4,queuesize=64,blocksize=4096,"
+        + "format=raw,id=root")
     #expect(disk.path == "a")
     #expect(disk.serial == "D 1")
     #expect(disk.isReadOnly)
     #expect(disk.engine == .threads)
     #expect(disk.cache == .none)
     #expect(disk.queues == 4)
+    #expect(disk.queueSize == 64)
+    #expect(disk.format == .raw)
     #expect(disk.blockSize == 4096)
     #expect(disk.id == "root")
   }
@@ -45,11 +50,16 @@ private func complaint(_ make: () throws -> Void) -> String? {
     ("ro", "column 1: the image is missing; write path=disk.img"),
     ("path=a,serial=123456789012345678901", "column 15: '123456789012345678901' is not 1 to 20"),
     ("path=a,serial=é", "column 15: 'é' is not 1 to 20"),
+    ("path=a,format=qcow2", "column 15: 'qcow2' is not one of raw"),
+    ("path=a,queuesize=100", "column 18: '100' is not a power of two from 4 to 1024"),
+    (
+      "path=a,cache=safe",
+      "'safe' is not one of writeback, writethrough, none, directsync, unsafe"
+    ),
     ("path=a,queues=0", "column 15: '0' is not a number from 1 to"),
     ("path=a,blocksize=1024", "column 18: '1024' is not 512 or 4096"),
     ("path=a,id=x/y", "column 11: 'x/y' is not a name"),
     ("path=a,id=..", "column 11: '..' is not a name"),
-    ("path=a,format=qcow2", "column 8: unknown key 'format'"),
     ("pth=x", "column 1: unknown key 'pth'; did you mean 'path'?"),
   ])
   func `a wrong disk is refused`(text: String, message: String) throws {

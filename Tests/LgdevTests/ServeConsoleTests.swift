@@ -86,7 +86,7 @@ import VirtioTesting
       ], in: directory, input: pair.first.raw)
     try program.awaitListening(6)
     let expected = [
-      "block0: listening on ./block0.sock (disk.img, 1 MiB, threads, no cache, read-only)",
+      "block0: listening on ./block0.sock (disk.img, 1 MiB, threads, cache=none, read-only)",
       "net0: listening on ./net0.sock (descriptor 3, mac 52:54:00:12:34:56, mtu 9000)",
       "console0: listening on ./console0.sock (socket line, 80x25)",
       "logger: listening on ./logger.sock (file log)",

@@ -37,7 +37,7 @@ private func readRandom(_ frontEnd: FrontEnd) throws -> [UInt8] {
     #expect(try directory.text("pid") == "\(program.processID)\n")
     let lines = try program.errorLines
     #expect(lines[0].hasPrefix("block0: listening on ./block0.sock (disk.img, 64 MiB, "))
-    #expect(lines[0].hasSuffix(", writeback)"))
+    #expect(lines[0].hasSuffix(", cache=writeback)"))
     #expect(lines[1] == "rng0: listening on ./rng0.sock (getrandom)")
 
     let frontEnd = try FrontEnd(connectingTo: "\(directory.path)/rng0.sock")

@@ -36,7 +36,7 @@ import VirtioTesting
   private func serveDisk() throws -> Program {
     try directory.makeFile("disk.img", size: 1 << 20)
     let program = try Program(
-      ["serve", "--socket-path", "s", "--block", "path=disk.img"], in: directory)
+      ["serve", "--socket-path", "s", "--block", "path=disk.img,queues=1"], in: directory)
     try program.awaitListening()
     return program
   }

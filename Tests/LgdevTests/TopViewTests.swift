@@ -146,6 +146,36 @@ struct TopViewTests {
     #expect(TopView.lines(now, since: before, width: 120)[4].contains("restarted"))
   }
 
+  @Test func `queues that no driver has started are left out, but for the first of each name`()
+    throws
+  {
+    let two = try daemons([
+      queue("disk", serial: 1), queue("disk", serial: 2, starts: 2),
+      queue("disk", serial: 3, starts: 0, state: .stopped), queue("new", serial: 4, starts: 0),
+      queue("new", serial: 5, starts: 0), queue("disk", serial: 6, starts: 0, guest: "other"),
+    ])
+    func devices(_ lines: [String]) -> [String] {
+      lines.compactMap { $0.split(separator: " ").first.map(String.init) }
+        .filter { $0.contains("disk") || $0.contains("new") }
+    }
+    let expected = ["disk", "disk", "new", "other/disk"]
+    #expect(devices(TopView.lines(two, since: nil, width: 1000)) == expected)
+    #expect(devices(TopView.totals(two, width: 1000)) == expected)
+  }
+
+  @Test func `disks that sync each write, or never do, are named`() throws {
+    var synced = queue("slow", serial: 1)
+    synced.writes = .synced
+    var never = queue("fast", serial: 2, guest: "web")
+    never.writes = .never
+    var usual = queue("usual", serial: 3)
+    usual.writes = .flushed
+    let three = try daemons([synced, never, usual, queue("card", serial: 4)])
+    let expected = ["slow: each write is synced", "web/fast: nothing is synced (cache=unsafe)"]
+    #expect(TopView.lines(three, since: nil, width: 1000).suffix(2) == expected[...])
+    #expect(TopView.totals(three, width: 1000).suffix(2) == expected[...])
+  }
+
   @Test func `the busiest queues come first where that is wanted`() throws {
     let names = ["a", "b", "c"]
     let before = try daemons(names.enumerated().map { queue($1, serial: UInt64($0 + 1)) })

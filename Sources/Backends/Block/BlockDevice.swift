@@ -7,6 +7,7 @@
 // files and locks fails when the device is made.
 
 public import Linux
+import Synchronization
 public import VirtioRing
 
 /// A disk.
@@ -40,12 +41,16 @@ public final class BlockDevice: Device {
   /// The most bytes in a segment.
   private static let sizeMax: UInt32 = 4 << 20
   /// The largest size of a queue, and the one size of a legacy queue.
-  private static let queueSize: UInt16 = 1024
-  private static let legacyQueueSize: UInt16 = 256
+  private static let queueSize = 1024
+  private static let legacyQueueSize = 256
+  /// Header and status of a request.
+  private static let frameSegmentCount = 2
   /// With header and status, a request of so many segments fits the queue of 128 that is usual.
-  private static let segmentMax: UInt32 = 126
+  private static let segmentMax = 126
   /// What legacy drivers, whose queues always have 256 entries, were told from the start.
-  private static let legacySegmentMax: UInt32 = 254
+  private static let legacySegmentMax = 254
+  /// Bytes behind the last whole block.
+  private let rest: Atomic<UInt64>
 
   /// Opens and locks an image and makes a disk of it.
   ///
@@ -64,12 +69,15 @@ public final class BlockDevice: Device {
     self.options = options
     self.makeRing = makeRing
     image = try BlockImage(options)
-    let size = try image.readSize()
+    let size = try image.readSizes()
+    rest = Atomic(size.rest)
     var files: [QueueFile] = []
-    for _ in 0..<options.queueCount { files.append(QueueFile(try image.openFile())) }
+    for _ in 0..<options.queueCount {
+      files.append(QueueFile(try image.openFile(bounces: false)))
+    }
     self.files = files
     state = BlockState(
-      options, capacity: size / UInt64(BlockRequest.sectorByteCount),
+      options, capacity: size.whole / UInt64(BlockRequest.sectorByteCount),
       trouble: TroubleReport(options.onTrouble))
     let descriptor = files[0].file.mainDescriptor
     (engineName, engineNote) = try Self.chooseEngine(options) { () throws(Errno) in
@@ -78,11 +86,19 @@ public final class BlockDevice: Device {
     offeredFeatures = Self.features(options)
     queueSizes = Self.queueSizes(options)
     statistics = (0..<options.queueCount).map { _ in QueueStatistics("requests") }
+    showDurability()
   }
 
   package static func queueSizes(_ options: BlockOptions) -> [UInt16] {
-    Array(
-      repeating: options.isLegacy ? legacyQueueSize : queueSize, count: options.queueCount)
+    let size = options.queueSize ?? (options.isLegacy ? legacyQueueSize : queueSize)
+    return Array(repeating: UInt16(size), count: options.queueCount)
+  }
+
+  /// The most data segments of a request. A driver reads it before anybody knows which size it chooses for a
+  /// queue, so it goes by the largest one: without indirect descriptors a request has to fit the ring.
+  private var segmentMax: Int {
+    let usual = options.isLegacy ? Self.legacySegmentMax : Self.segmentMax
+    return min(usual, Int(queueSizes[0]) - Self.frameSegmentCount)
   }
 
   private static func features(_ options: BlockOptions) -> Features {
@@ -138,11 +154,22 @@ public final class BlockDevice: Device {
   /// The disk's size in bytes, as the driver is told.
   public var byteCount: UInt64 { state.capacity * UInt64(BlockRequest.sectorByteCount) }
 
+  /// What of the image its guest does not see, in one line; nil where that is nothing.
+  public var sizeNote: String? {
+    let rest = rest.load(ordering: .relaxed)
+    guard rest > 0 else { return nil }
+    let (path, block) = (options.path, options.blockSize)
+    let advice =
+      image.isBlockDevice
+      ? "serve it with blocks of 512" : "make it longer with 'truncate -s %\(block) \(path)'"
+    return "\(path): its last bytes, \(rest) from byte \(byteCount) on, are less than a block of"
+      + " \(block) and not on the disk; \(advice)"
+  }
+
   /// The configuration space (virtio 1.3, 5.2.4), up to and with `num_queues`.
   public func configuration() -> [UInt8] {
     BlockConfiguration(
-      capacity: state.capacity, sizeMax: Self.sizeMax,
-      segmentMax: options.isLegacy ? Self.legacySegmentMax : Self.segmentMax,
+      capacity: state.capacity, sizeMax: Self.sizeMax, segmentMax: UInt32(segmentMax),
       blockSize: UInt32(options.blockSize), physicalBlockSize: UInt32(image.physicalBlockSize),
       isWriteback: state.isWriteback, queueCount: UInt16(options.queueCount)
     ).bytes
@@ -152,26 +179,44 @@ public final class BlockDevice: Device {
   ///
   /// Switching to write-through makes durable what was written before.
   public func writeConfiguration(at offset: Int, _ bytes: [UInt8]) -> Bool {
-    state.writeConfiguration(at: offset, bytes, file: files[0].file)
+    defer { showDurability() }
+    return state.writeConfiguration(at: offset, bytes, file: files[0].file)
   }
 
   /// Settles how durable a write is: without a way to ask for durability, each write is.
   public func driverAccepted(_ features: Features) {
     state.accept(features.intersection(offeredFeatures))
+    showDurability()
+  }
+
+  private func showDurability() {
+    for queue in statistics { queue.note(state.writeDurability) }
   }
 
   /// Forgets the driver and a failed flush. The cache mode stays: see BlockState.swift.
-  public func reset() { state.reset() }
+  public func reset() {
+    state.reset()
+    showDurability()
+  }
 
   /// Makes every write durable where this process has not been told the mode that the driver chose.
-  public func driverReturned() { state.driverReturned() }
+  public func driverReturned() {
+    guard state.driverReturned() else { return }
+    showDurability()
+    state.trouble.report(
+      "\(name): each write is synced, since its driver was there before this process and may count on"
+        + " write-through; until the driver chooses write-back (in a Linux guest: echo write back"
+        + " > /sys/block/vdX/cache_type), or guest and this process have both been started anew")
+  }
 
   /// Looks at the image's size again, and tells the driver where it has changed.
   ///
   /// - Throws: where the image cannot be looked at, or has become shorter than a block; the disk keeps
   ///   the size that it had.
   public func refreshSize() throws(DeviceError) {
-    let capacity = try image.readSize() / UInt64(BlockRequest.sectorByteCount)
+    let size = try image.readSizes()
+    rest.store(size.rest, ordering: .relaxed)
+    let capacity = size.whole / UInt64(BlockRequest.sectorByteCount)
     guard capacity != state.capacity else { return }
     state.resize(to: capacity)
     configurationChange.signal()
@@ -184,6 +229,15 @@ public final class BlockDevice: Device {
     _ queue: consuming Virtqueue, index: Int, wiring: consuming QueueWiring
   ) throws(DeviceError) -> RunningQueue {
     precondition(index >= 0 && index < files.count, "the device has no such queue")
+    let size = Int(queue.configuration.size)
+    if size < segmentMax + Self.frameSegmentCount,
+      !queue.configuration.features.contains(.indirectDescriptors)
+    {
+      state.trouble.report(
+        "\(name): queue \(index) has \(size) entries and its driver takes no indirect descriptors, so"
+          + " its requests of up to \(segmentMax) segments may not fit; serve it with queuesize=\(size)"
+      )
+    }
     let name = "\(name)-\(index)"
     do throws(Errno) {
       let file = try files[index].file.duplicate()

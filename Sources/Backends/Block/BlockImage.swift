@@ -52,6 +52,20 @@ final class BlockImage: Sendable {
     physicalBlockSize = Self.physicalBlockSize(descriptor, status, atLeast: options.blockSize)
     alignment = try Self.directAlignment(descriptor, isBlockDevice: isBlockDevice, action)
     try ImageLock.take(descriptor, writable: !options.isReadOnly, action: action)
+    if options.format == nil { try refuseForeignFormat(isServed: isServed) }
+  }
+
+  /// Refuses an image that is no raw one, as far as that can be seen.
+  private func refuseForeignFormat(isServed: Bool) throws(DeviceError) {
+    let option = isServed ? "format=raw" : "--format raw"
+    let format: ForeignFormat?
+    do throws(Errno) {
+      format = try ForeignFormat.find(in: descriptor, byteCount: readByteCount())
+    } catch {
+      throw DeviceError(
+        action, "its format cannot be looked at (\(error)); if it is raw, say \(option)")
+    }
+    if let format { throw DeviceError(action, format.advice(path: path, option: option)) }
   }
 
   private static func open(
@@ -112,13 +126,20 @@ final class BlockImage: Sendable {
     return safe
   }
 
+  private func readByteCount() throws(Errno) -> UInt64 {
+    isBlockDevice ? try descriptor.blockDeviceSize() : try descriptor.status().size
+  }
+
   /// Reads the size.
   ///
   /// - Returns: in bytes, whole blocks.
-  func readSize() throws(DeviceError) -> UInt64 {
+  func readSize() throws(DeviceError) -> UInt64 { try readSizes().whole }
+
+  /// Reads the size in bytes: whole blocks, and what is left behind them.
+  func readSizes() throws(DeviceError) -> (whole: UInt64, rest: UInt64) {
     let size: UInt64
     do throws(Errno) {
-      size = isBlockDevice ? try descriptor.blockDeviceSize() : try descriptor.status().size
+      size = try readByteCount()
     } catch {
       throw DeviceError(action, error)
     }
@@ -128,27 +149,32 @@ final class BlockImage: Sendable {
         action,
         "it has \(size) bytes, less than a block of \(block); make it longer, or name another")
     }
-    return size / block * block
+    return (size - size % block, size % block)
   }
 
   /// Opens the image anew, for one queue.
-  func openFile() throws(DeviceError) -> ImageFile {
+  ///
+  /// - Parameter bounces: whether transfers will be made with it, which may need a buffer.
+  func openFile(bounces: Bool = true) throws(DeviceError) -> ImageFile {
     let mode: OpenFlags = options.isReadOnly ? .readOnly : .readWrite
     let path = "/proc/self/fd/\(descriptor.raw)"
     var direct: FileDescriptor?
-    if options.cache == .none {
+    if options.cache.isDirect {
       do throws(Errno) {
         direct = try FileDescriptor.open(path, [mode, .direct])
       } catch .invalidArgument {
+        let buffered: BlockOptions.Cache =
+          options.cache.isWriteThrough ? .writethrough : .writeback
         throw DeviceError(
-          action, "its file system has no direct I/O; use cache=writeback")
+          action, "its file system has no direct I/O; use cache=\(buffered.rawValue)")
       } catch {
         throw Self.reopening(error, action)
       }
     }
     do throws(Errno) {
       return ImageFile(
-        buffered: try FileDescriptor.open(path, mode), direct: direct, alignment: alignment)
+        buffered: try FileDescriptor.open(path, mode), direct: direct, alignment: alignment,
+        bounces: bounces)
     } catch {
       throw Self.reopening(error, action)
     }

@@ -23,6 +23,8 @@ final class BlockState: Sendable {
   let path: String
   /// Whether writes are refused.
   let isReadOnly: Bool
+  /// What the user chose: where that says when a write is durable, the driver's choice counts for nothing.
+  private let cache: BlockOptions.Cache
   /// Whether the driver speaks the legacy interface.
   let isLegacy: Bool
   /// The serial, filled up with zeros.
@@ -36,10 +38,10 @@ final class BlockState: Sendable {
   private let watch = AtomicLazyReference<WriteWatch>()
   private let sectors: Atomic<UInt64>
   private let accepted = Atomic<UInt64>(0)
-  private let wantsWriteback = Atomic<Bool>(true)
+  private let wantsWriteback: Atomic<Bool>
   /// Whether this process knows what its driver believes the mode to be.
   private let isModeKnown = Atomic<Bool>(false)
-  private let writeThrough = Atomic<Bool>(true)
+  private let writeThrough: Atomic<Bool>
   private let failed = Atomic<Bool>(false)
   private let lacksRing = Atomic<Bool>(false)
   /// What was written and what is durable, over all queues.
@@ -48,6 +50,9 @@ final class BlockState: Sendable {
   init(_ options: BlockOptions, capacity: UInt64, trouble: TroubleReport) {
     path = options.path
     isReadOnly = options.isReadOnly
+    cache = options.cache
+    wantsWriteback = Atomic(!options.cache.isWriteThrough)
+    writeThrough = Atomic(options.cache != .neverSynced)
     isLegacy = options.isLegacy
     var serial = InlineArray<20, UInt8>(repeating: 0)
     for (index, byte) in options.serial.utf8.prefix(serial.count).enumerated() {
@@ -82,9 +87,9 @@ final class BlockState: Sendable {
   /// Durability is wanted.
   ///
   /// - Returns: what to hand to `endSync` when a sync has ended; nil where there is none to make: everything is
-  ///   durable, or after a failure nothing can be.
+  ///   durable, the user wants none, or after a failure nothing can be.
   func beginSync() -> SyncLedger.Ticket? {
-    isReadOnly || hasSyncFailed ? nil : ledger.begin()
+    needsNoSync || hasSyncFailed ? nil : ledger.begin()
   }
 
   /// A sync has ended.
@@ -111,6 +116,14 @@ final class BlockState: Sendable {
   var isWriteThrough: Bool {
     @inline(__always) get { writeThrough.load(ordering: .relaxed) }
   }
+
+  /// When what was written is durable.
+  var writeDurability: WriteDurability {
+    cache == .neverSynced ? .never : isWriteThrough ? .synced : .flushed
+  }
+
+  /// Whether there is nothing to make durable: nothing is written, or the user does not want it.
+  private var needsNoSync: Bool { isReadOnly || cache == .neverSynced }
 
   /// Whether a request for durability has failed since the last reset.
   var hasSyncFailed: Bool {
@@ -160,7 +173,10 @@ final class BlockState: Sendable {
 
   /// The mode that the configuration space shows.
   var isWriteback: Bool {
-    if accepted.load(ordering: .relaxed) == 0 { return wantsWriteback.load(ordering: .relaxed) }
+    if cache.isWriteThrough { return false }
+    if cache == .neverSynced || accepted.load(ordering: .relaxed) == 0 {
+      return wantsWriteback.load(ordering: .relaxed)
+    }
     return !isWriteThrough
   }
 
@@ -193,15 +209,16 @@ final class BlockState: Sendable {
   }
 
   /// The driver may have chosen write-through before this process was there.
-  func driverReturned() {
+  ///
+  /// - Returns: whether each write is synced because of that alone.
+  func driverReturned() -> Bool {
     guard !isModeKnown.exchange(true, ordering: .relaxed), accepts(.blockConfigWriteback) else {
-      return
+      return false
     }
+    let wasWriteThrough = isWriteThrough
     wantsWriteback.store(false, ordering: .relaxed)
     updateMode()
-    trouble.report(
-      "\(path): its driver was there before this process and may count on write-through, so each"
-        + " write is made durable")
+    return isWriteThrough && !wasWriteThrough && !isReadOnly
   }
 
   func reset() {
@@ -217,6 +234,12 @@ final class BlockState: Sendable {
     let canAsk = accepts(.blockFlush) || accepts(.blockBarrier)
     // One without CONFIG_WCE cannot have been told that it need not ask.
     let wants = wantsWriteback.load(ordering: .relaxed) || !accepts(.blockConfigWriteback)
-    writeThrough.store(!(canAsk && wants), ordering: .relaxed)
+    let isThrough =
+      switch cache {
+      case .writeback, .none: !(canAsk && wants)
+      case .writethrough, .directsync: true
+      case .neverSynced: false
+      }
+    writeThrough.store(isThrough, ordering: .relaxed)
   }
 }

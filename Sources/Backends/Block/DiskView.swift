@@ -28,8 +28,13 @@ package final class DiskView: Sendable {
   private let watch: WriteWatch?
 
   /// Opens and locks an image.
-  package init(path: String, writable: Bool) throws(DeviceError) {
+  ///
+  /// - Parameter format: nil to refuse what looks like another format than raw.
+  package init(
+    path: String, writable: Bool, format: BlockOptions.Format? = nil
+  ) throws(DeviceError) {
     var options = BlockOptions(path: path)
+    options.format = format
     options.isReadOnly = !writable
     image = try BlockImage(options, action: "export image \(path)")
     _ = try image.readSize()

@@ -6,7 +6,7 @@
 // error once to each open file, so with a common one a failure could be told to one queue's fdatasync while
 // another's, at the same moment, returns success for the same lost pages.
 //
-// With cache=none the file is open twice. Direct transfers need positions and lengths that are multiples of
+// With cache=none and cache=directsync the file is open twice. Direct transfers need positions and lengths that are multiples of
 // the device's block, and memory that is aligned. Where only memory is not, an aligned buffer stands
 // between; where position or length are not (the protocol's unit is 512 bytes, whatever the device's is),
 // the transfer goes through the page cache, which reads and merges the rest of the block. The kernel
@@ -26,22 +26,25 @@ struct DirectAlignment: Sendable, Equatable {
 struct ImageFile: ~Copyable, BlockFile {
   /// Through the page cache.
   let buffered: FileDescriptor
-  /// Round it; nil with cache=writeback.
+  /// Round it; nil where transfers go through the page cache.
   let direct: FileDescriptor?
   let alignment: DirectAlignment
+  let isBuffered: Bool
   private let bounce: BounceBuffer?
 
+  /// - Parameter bounces: false for a file that is held and no transfer made with: it needs no buffer.
   init(
     buffered: consuming FileDescriptor, direct: consuming FileDescriptor?,
-    alignment: DirectAlignment
+    alignment: DirectAlignment, bounces: Bool = true
   ) {
     self.buffered = buffered
-    bounce = direct == nil ? nil : BounceBuffer()
+    isBuffered = direct == nil
+    bounce = !isBuffered && bounces ? BounceBuffer() : nil
     self.direct = direct
     self.alignment = alignment
   }
 
-  /// The same open files under new descriptors.
+  /// The same open files under new descriptors, for transfers.
   borrowing func duplicate() throws(Errno) -> ImageFile {
     var copy: FileDescriptor?
     switch direct {
@@ -60,14 +63,10 @@ struct ImageFile: ~Copyable, BlockFile {
     }
   }
 
-  var isBuffered: Bool {
-    @inline(__always) get { bounce == nil }
-  }
-
   @inline(__always)
   borrowing func readCached(_ window: borrowing SegmentWindow, at offset: Int) -> Int? {
     // Going round the cache means to leave it alone.
-    bounce == nil ? window.readCached(from: buffered, at: offset) : nil
+    isBuffered ? window.readCached(from: buffered, at: offset) : nil
   }
 
   @inline(__always)
@@ -82,7 +81,7 @@ struct ImageFile: ~Copyable, BlockFile {
 
   @inline(__always)
   borrowing func isStraight(_ window: borrowing SegmentWindow, at offset: Int) -> Bool {
-    bounce == nil || (isOnBlocks(window, offset) && window.isAligned(to: alignment.memory))
+    isBuffered || (isOnBlocks(window, offset) && window.isAligned(to: alignment.memory))
   }
 
   private borrowing func isOnBlocks(_ window: borrowing SegmentWindow, _ offset: Int) -> Bool {

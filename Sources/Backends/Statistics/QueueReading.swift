@@ -31,6 +31,8 @@ public struct QueueReading: Sendable, Equatable {
   public var features: Features
   /// How often a driver has started it.
   public var starts: UInt64
+  /// When what its disk has written is durable; nil where it is no disk's.
+  public var writes: WriteDurability?
 
   /// Chains given back.
   public var chains: UInt64
@@ -74,6 +76,7 @@ public struct QueueReading: Sendable, Equatable {
     state = QueueState(rawValue: word(Slot.state)) ?? .stopped
     features = Features(rawValue: word(Slot.features))
     starts = word(Slot.starts)
+    writes = WriteDurability(rawValue: word(Slot.writes))
     chains = word(Slot.chains)
     bytesFromGuest = word(Slot.bytesFromGuest)
     bytesToGuest = word(Slot.bytesToGuest)

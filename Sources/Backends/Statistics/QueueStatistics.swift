@@ -27,7 +27,17 @@ public final class QueueStatistics: Sendable {
   var current: CounterSlot { slot.withLock { $0 } }
 
   /// The next worker counts there.
-  func move(to new: CounterSlot) { slot.withLock { $0 = new } }
+  func move(to new: CounterSlot) {
+    slot.withLock {
+      new.words.store($0.words.load(StatisticsFormat.Slot.writes), StatisticsFormat.Slot.writes)
+      $0 = new
+    }
+  }
+
+  /// Says when writes are durable. On the control thread: no worker writes that word.
+  func note(_ writes: WriteDurability) {
+    slot.withLock { $0.words.store(writes.rawValue, StatisticsFormat.Slot.writes) }
+  }
 
   private func counter(_ offset: Int) -> UInt64 { current.words.load(offset) }
 

@@ -16,10 +16,11 @@
 //             32  slots there is room for     32  entries of its ring
 //             40  slots ever used             40  features that the driver accepted
 //             48  process                     48  how often it was started
-//             56  start, monotonic, ns        64  guest    64 bytes of text
-//             64  start, since 1970, ns      128  device   64
-//             72  queues without a slot      192  transport 32
-//             80  program  48 bytes          224  queue    32
+//             56  start, monotonic, ns        56  when a disk's writes are durable
+//             64  start, since 1970, ns       64  guest    64 bytes of text
+//             72  queues without a slot      128  device   64
+//             80  program  48 bytes          192  transport 32
+//                                            224  queue    32
 //                                            256  counters, a cache line of them
 //                                            512  start of each request in flight, 0: none, 256 words
 //                                           2560  histogram of service times, 320 words
@@ -63,6 +64,7 @@ enum StatisticsFormat {
     static let size = 32
     static let features = 40
     static let starts = 48
+    static let writes = 56
     static let guest = 64..<128
     static let device = 128..<192
     static let transport = 192..<224
@@ -79,6 +81,16 @@ enum StatisticsFormat {
     static let inFlightCount = 256
     static let histogram = 2560
   }
+}
+
+/// When what a disk has written is durable.
+public enum WriteDurability: UInt64, Sendable {
+  /// When the driver has flushed.
+  case flushed = 1
+  /// When the driver knows that it is written: each write is synced.
+  case synced = 2
+  /// When the host's kernel likes: nothing is synced.
+  case never = 3
 }
 
 /// What a queue is doing.

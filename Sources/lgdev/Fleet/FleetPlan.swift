@@ -42,7 +42,7 @@ struct FleetPlan {
       [
         ("--kernel", options.kernel), ("--memory", options.memory), ("--initrd", options.initrd),
         ("--append", options.append), ("--blk-file", options.blkFile), ("--export", options.export),
-        ("--read-only", options.readOnly ? "" : nil),
+        ("--format", options.format), ("--read-only", options.readOnly ? "" : nil),
       ] + lists.map { ($0.0, $0.1.first) },
       "is for one guest; with --config write it into \(path), at that guest")
     try options.refuse(

@@ -47,6 +47,7 @@ struct StatisticsReport: Encodable {
     let state: String
     let features: [String]
     let starts: UInt64
+    let writes: Null<String>
     let chains: UInt64
     let bytesFromGuest: UInt64
     let bytesToGuest: UInt64
@@ -70,6 +71,7 @@ struct StatisticsReport: Encodable {
       state = queue.state.word
       features = queue.features.words
       starts = queue.starts
+      writes = Null(queue.writes?.word)
       chains = queue.chains
       bytesFromGuest = queue.bytesFromGuest
       bytesToGuest = queue.bytesToGuest
@@ -132,6 +134,16 @@ extension QueueState {
     case .stopped: "stopped"
     case .running: "running"
     case .failed: "failed"
+    }
+  }
+}
+
+extension WriteDurability {
+  var word: String {
+    switch self {
+    case .flushed: "flushed"
+    case .synced: "synced"
+    case .never: "unsafe"
     }
   }
 }

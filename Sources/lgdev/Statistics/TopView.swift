@@ -23,7 +23,7 @@ enum TopView {
     for daemon in daemons.readings {
       let before = earlier?.readings.first { $0.process == daemon.process }
       let passed = before.map { daemon.statistics.time &- $0.statistics.time } ?? 0
-      var queues = daemon.statistics.queues.map { queue in
+      var queues = shown(daemon.statistics.queues).map { queue in
         let old = before?.statistics.queues.first { $0.serial == queue.serial }
         return (queue, QueueChange(from: old, to: queue, nanoseconds: passed))
       }
@@ -40,6 +40,15 @@ enum TopView {
     return under(daemons, counts, table.lines(width: width), width)
   }
 
+  /// Leaves out the queues that no driver has ever started, but for the first of each name: a disk offers more
+  /// than its guest has processors.
+  private static func shown(_ queues: [QueueReading]) -> [QueueReading] {
+    var names: Set<[String]> = []
+    return queues.filter {
+      names.insert([$0.guest, $0.device, $0.name]).inserted || $0.starts > 0
+    }
+  }
+
   /// Puts each daemon's line before its rows, and below all what could not be read.
   private static func under(
     _ daemons: Daemons, _ counts: [Int], _ table: [String], _ width: Int
@@ -50,6 +59,7 @@ enum TopView {
       lines.append(title(of: daemon))
       lines += rows.prefix(count)
       rows = rows.dropFirst(count)
+      lines += notes(of: daemon)
     }
     lines += daemons.troubles.map(\.line)
     if daemons.forbiddenCount > 0 {
@@ -64,6 +74,17 @@ enum TopView {
     let omitted = statistics.omitted > 0 ? ", \(statistics.omitted) more queues" : ""
     return "process \(daemon.process): \(statistics.program), \(transports), up "
       + ShortText.time(statistics.age) + omitted
+  }
+
+  /// What is unusual about when the writes of its disks are durable: their guests are slow by it, or not safe.
+  private static func notes(of daemon: DaemonReading) -> [String] {
+    daemon.statistics.queues.filter { $0.index == 0 && $0.state == .running }.compactMap { queue in
+      switch queue.writes {
+      case .flushed, nil: nil
+      case .synced: "\(queue.deviceText): each write is synced"
+      case .never: "\(queue.deviceText): nothing is synced (cache=unsafe)"
+      }
+    }
   }
 
   private static let columns: [TextTable.Column] = [
@@ -134,7 +155,7 @@ extension TopView {
       .init(title: "SIZE", width: 5, rank: 7),
       .init(title: "RING", isNumber: false, width: 6, rank: 7),
     ])
-    for queue in daemons.readings.flatMap(\.statistics.queues) {
+    for queue in daemons.readings.flatMap({ shown($0.statistics.queues) }) {
       func time(_ value: UInt64?) -> String { value.map(ShortText.time) ?? "-" }
       table.rows.append([
         queue.deviceText, queue.name, queue.state.word, ShortText.count(Double(queue.chains)),
@@ -148,7 +169,8 @@ extension TopView {
       ])
     }
     return under(
-      daemons, daemons.readings.map(\.statistics.queues.count), table.lines(width: width), width)
+      daemons, daemons.readings.map { shown($0.statistics.queues).count },
+      table.lines(width: width), width)
   }
 }
 
