@@ -16,27 +16,35 @@
 // In doubt it goes on: a new driver that inherits a failed disk can reset it, an old one that does not
 // hear of the failure any more loses data.
 
-/// What rings leave behind, over the sessions of a device.
-final class DriverTrace {
+import Synchronization
+
+/// What rings leave behind, over the sessions of a device, each of which has a thread of its own.
+final class DriverTrace: Sendable {
   /// Where each ring stood when it was stopped last: whether at its beginning; nil where it never ran.
-  private var stoodAtBeginning: [Bool?]
+  private let stoodAtBeginning: Mutex<[Bool?]>
 
   init(ringCount: Int) {
-    stoodAtBeginning = Array(repeating: nil, count: ringCount)
+    stoodAtBeginning = Mutex(Array(repeating: nil, count: ringCount))
   }
 
   /// A ring has stopped.
-  func stopped(ring: Int, atBeginning: Bool) { stoodAtBeginning[ring] = atBeginning }
+  func stopped(ring: Int, atBeginning: Bool) {
+    stoodAtBeginning.withLock { $0[ring] = atBeginning }
+  }
 
   /// The driver has been reset: whoever comes is new, unless its rings say otherwise.
-  func forget() { stoodAtBeginning = stoodAtBeginning.map { _ in nil } }
+  func forget() {
+    stoodAtBeginning.withLock { stood in
+      for ring in stood.indices { stood[ring] = nil }
+    }
+  }
 
   /// Whether the driver whose rings are about to run was there before.
   ///
   /// - Parameter starts: the rings that it has started, and whether at their beginning.
   func isBack(_ starts: [(ring: Int, atBeginning: Bool)]) -> Bool {
     if starts.contains(where: { !$0.atBeginning }) { return true }
-    let stood = starts.compactMap { stoodAtBeginning[$0.ring] }
+    let stood = stoodAtBeginning.withLock { stood in starts.compactMap { stood[$0.ring] } }
     return !stood.isEmpty && stood.allSatisfy { $0 }
   }
 }

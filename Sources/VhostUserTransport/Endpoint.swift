@@ -4,13 +4,15 @@
 //
 //     idle --- a front-end connects ---> serving --- it goes away, or errs ---> idle
 //
+// A front-end that is served has a thread of its own (FrontEndThread.swift). All else here belongs to the main thread,
+// which only waits for that thread when the server ends.
+//
 // While one is served nothing is accepted, so a second front-end waits in the listening socket's backlog
 // until the first is gone. That is said once for each that is served.
 
 import Backends
 import Linux
 import Logging
-import VirtioRing
 
 /// A device at a socket.
 final class Endpoint {
@@ -22,8 +24,8 @@ final class Endpoint {
   private let location: FrontEndLocation
   private let once: Bool
   private let offeredProtocolFeatures: ProtocolFeatures
-  private let logger: Logger
-  private let inbox: EventInbox
+  private let log: EndpointLog
+  private let inbox: EventInbox<ServerEvent>
   private let trace: DriverTrace
   private let witness: ServerWitness
   /// Where front-ends connect; nil where we connect, or have but one connection.
@@ -34,27 +36,25 @@ final class Endpoint {
   private var isLossReported = false
   /// Whether it was said that another front-end waits for the present one to go.
   private var isWaiterReported = false
-  private(set) var connection: Connection?
+  /// A connection that was there when the endpoint was made, until it is served.
+  private var adopted: FileDescriptor?
+  /// The thread that serves a front-end, while there is one, and what it is told by.
+  private var serving: WorkerThread<Bool>?
+  private var session: EventInbox<SessionEvent>?
   /// Nothing is accepted or connected to before this moment.
   private var idleUntil: UInt64 = 0
   /// Why there is no front-end, once that was said.
   private var absence: Errno?
   /// There will be no more front-end.
   private(set) var isDone = false
-  private var lifeLines = LineLimiter(burst: 10)
-  private var errorLines = LineLimiter()
-  private var faultLines = LineLimiter()
-  private var refusalLines = LineLimiter()
-
-  /// Counters of the endpoint's life.
-  private(set) var statistics = EndpointStatistics()
 
   /// - Parameters:
   ///   - once: whether one front-end is enough; one that has sent nothing does not count.
   ///   - protocolFeatures: what front-ends are offered.
   init(
     number: Int, device: any Device, location: FrontEndLocation, once: Bool,
-    offering protocolFeatures: ProtocolFeatures, logger: Logger, inbox: EventInbox,
+    offering protocolFeatures: ProtocolFeatures, logger: Logger,
+    inbox: EventInbox<ServerEvent>,
     witness: ServerWitness
   ) throws(DeviceError) {
     self.number = number
@@ -62,7 +62,7 @@ final class Endpoint {
     self.location = location
     self.once = once
     offeredProtocolFeatures = protocolFeatures
-    self.logger = logger
+    log = EndpointLog(device.name, logger)
     self.inbox = inbox
     self.witness = witness
     trace = DriverTrace(ringCount: device.queueSizes.count)
@@ -71,7 +71,6 @@ final class Endpoint {
     case .connect: break
     case .descriptor(let descriptor): try adopt(FileDescriptor(owning: descriptor))
     }
-    device.configurationChange.observe { inbox.post(.configurationChange(endpoint: number)) }
   }
 
   // MARK: Places
@@ -110,7 +109,7 @@ final class Endpoint {
         try socket.setNonBlocking(true)
         listener = consume socket
       } else {
-        begin(socket)
+        adopted = consume socket
       }
     } catch {
       throw DeviceError(action, error)
@@ -119,42 +118,40 @@ final class Endpoint {
 
   // MARK: The loop's view
 
+  /// Counters of the endpoint's life.
+  var statistics: EndpointStatistics { log.statistics }
+
+  /// Whether a front-end is served.
+  var isServing: Bool { session != nil }
+
   /// What to wait for; ignored while there is nothing.
   var pollEntry: PollEntry {
-    if let connection { return connection.pollEntry }
-    guard idleUntil == 0, !isDone else { return .ignored }
+    guard !isServing, idleUntil == 0, !isDone else { return .ignored }
     switch listener {
     case .some(let listener): return PollEntry(fd: listener.raw, events: .readable)
     case .none: return .ignored
     }
   }
 
-  /// What to wait for besides, to call `flushChannel`; ignored while there is nothing.
-  var channelEntry: PollEntry { connection?.session.channel?.pollEntry ?? .ignored }
-
-  /// Sends what the front-end had no room for.
-  func flushChannel() { connection?.session.channel?.flush() }
-
   /// When to call `progress` though nothing is ready; nil for never.
   var deadline: UInt64? {
-    if connection != nil || isDone { return nil }
+    if isServing || isDone { return nil }
     if idleUntil != 0 { return idleUntil }
+    if adopted != nil { return 0 }
     if case .connect = location { return 0 }
     return nil
   }
 
   /// Goes on: something is ready, or the deadline has passed.
   func progress() {
-    if let connection {
-      witness.busy(with: device.name) { serve(connection) }
-    } else if idleUntil <= MonotonicClock.nanoseconds {
-      idleUntil = 0
-      meet()
-    }
+    guard !isServing, !isDone, idleUntil <= MonotonicClock.nanoseconds else { return }
+    idleUntil = 0
+    meet()
   }
 
   /// Accepts or connects.
   private func meet() {
+    if let socket = adopted.take() { return begin(socket) }
     do throws(Errno) {
       switch listener {
       case .some(let listener):
@@ -176,17 +173,14 @@ final class Endpoint {
     absence = error
     var place = ""
     if case .connect(let path) = location { place = " at \(path)" }
-    errorLines.log(
-      .warning, "\(device.name): no front-end\(place): \(error); trying again every second",
-      to: logger)
+    log.trouble("no front-end\(place): \(error); trying again every second")
   }
 
   /// Says once that another front-end has connected and must wait.
   func checkBacklog() {
-    guard connection != nil, !isWaiterReported, hasWaiter else { return }
+    guard isServing, !isWaiterReported, hasWaiter else { return }
     isWaiterReported = true
-    lifeLines.log(
-      .warning, "\(device.name): another front-end waits: one is served at a time", to: logger)
+    log.waits()
   }
 
   private var hasWaiter: Bool {
@@ -201,59 +195,39 @@ final class Endpoint {
   func checkPlace() {
     guard let ownedSocket, !isDone, !isLossReported, !ownedSocket.isInPlace else { return }
     isLossReported = true
-    errorLines.log(
-      .warning,
-      "\(device.name): somebody has removed \(ownedSocket.path): no other front-end can connect until"
-        + " lgdev is started anew", to: logger)
+    log.trouble(
+      "somebody has removed \(ownedSocket.path): no other front-end can connect until lgdev is started"
+        + " anew")
   }
 
   private func begin(_ socket: consuming FileDescriptor) {
     absence = nil
     isWaiterReported = false
-    statistics.sessions += 1
-    let session = Session(
-      device: device, offering: offeredProtocolFeatures, trace: trace,
-      number: UInt64(number) << 40 | statistics.sessions, inbox: inbox)
-    connection = Connection(socket, session: session)
-    lifeLines.log(.info, "\(device.name): front-end connected", to: logger)
-  }
-
-  // MARK: Serving
-
-  private func serve(_ connection: Connection) {
-    do {
-      try connection.serve { refusal in
-        statistics.refusals += 1
-        refusalLines.log(.warning, "\(device.name): refused: \(refusal)", to: logger)
+    log.connected()
+    do throws(Errno) {
+      let session = try EventInbox<SessionEvent>()
+      let state = FrontEndThread(
+        socket: socket, device: device, offeredProtocolFeatures: offeredProtocolFeatures,
+        trace: trace, inbox: session, log: log, witness: witness)
+      let (inbox, number) = (inbox, number)
+      serving = try WorkerThread.start(name: device.name, state: state) { state in
+        let hasServed = state.run()
+        inbox.post(.frontEndGone(endpoint: number))
+        return hasServed
       }
+      self.session = session
     } catch {
-      end(error)
-      return
-    }
-    reportFaults(of: connection.session)
-  }
-
-  /// Logs what rings did wrong.
-  private func reportFaults(of session: Session) {
-    for fault in session.takeFaults() {
-      statistics.faults += 1
-      faultLines.log(.warning, "\(device.name): \(fault.line)", to: logger)
+      log.ended(.host(DeviceError("start a thread for a front-end", error)))
+      idleUntil = MonotonicClock.nanoseconds + Self.retryInterval
     }
   }
 
-  /// Ends the session: nothing of it is left but what the device knows of its driver.
-  private func end(_ reason: SessionError) {
-    guard let connection else { return }
-    reportFaults(of: connection.session)
-    if case .hangup = reason {
-      lifeLines.log(.info, "\(device.name): \(reason)", to: logger)
-    } else {
-      statistics.errors += 1
-      errorLines.log(.error, "\(device.name): connection dropped: \(reason)", to: logger)
-    }
-    connection.session.end()
-    self.connection = nil
-    isDone = once && connection.hasServed
+  /// The front-end is gone, and its thread has nothing left to do.
+  func frontEndGone() {
+    guard let serving = serving.take() else { return }
+    let hasServed = serving.join()
+    session = nil
+    isDone = isDone || once && hasServed
     switch location {
     case .listen: break
     // At once would be as fast as the processor allows if the front-end accepts and closes.
@@ -262,45 +236,19 @@ final class Endpoint {
     }
   }
 
-  /// Shared memory may have gone away: then the session ends.
-  func checkMemory() {
-    guard let connection, connection.session.memory.hasVanished else { return }
-    witness.busy(with: device.name) { end(.memoryVanished) }
-  }
+  /// Shared memory has gone away somewhere: a session whose own it was ends.
+  func checkMemory() { session?.post(.checkMemory) }
 
-  /// A worker's note. One of a run that is over concerns nobody any more.
-  func queueFaulted(_ queue: Int, run: UInt64, _ error: RingError) {
-    guard let session = connection?.session else { return }
-    let ring = session.rings[queue]
-    guard ring.isRunning, ring.run == run else { return }
-    session.ringFaulted(ring, .ring(error))
-    reportFaults(of: session)
-  }
+  /// Lets the session begin to end; `close()` must follow.
+  func requestClose() { session?.post(.stop) }
 
-  /// Stops serving for good, and removes what was made.
+  /// Stops serving for good, and removes what was made. It waits for the requests in flight.
   func close() {
-    device.configurationChange.observe(nil)
-    if let connection {
-      witness.busy(with: device.name) { connection.session.end() }
-      self.connection = nil
-    }
+    requestClose()
+    frontEndGone()
+    adopted = nil
     listener = nil
     isDone = true
     ownedSocket?.remove()
   }
-}
-
-/// What has happened at an endpoint since it was added.
-public struct EndpointStatistics: Sendable, Equatable {
-  /// Front-ends that connected.
-  public internal(set) var sessions: UInt64 = 0
-  /// Sessions that ended with an error.
-  public internal(set) var errors: UInt64 = 0
-  /// Requests that were refused with a reply.
-  public internal(set) var refusals: UInt64 = 0
-  /// Rings that were broken by their driver or could not start.
-  public internal(set) var faults: UInt64 = 0
-
-  /// Nothing has happened yet.
-  public init() {}
 }

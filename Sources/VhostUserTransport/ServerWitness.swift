@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// ServerWitness: what other threads may know of a server whose own thread does not come back. That
-// thread waits for requests in flight when it stops a queue, and a host's storage can keep those for
-// ever.
+// ServerWitness: what other threads may know of a server whose end does not come. The thread of a front-end
+// waits for requests in flight when it stops a queue, a host's storage can keep those for ever, and the end
+// of the server waits for that thread.
 
 import Linux
 import Synchronization
@@ -33,13 +33,14 @@ final class OwnedSocket: Sendable {
 
 /// The view of a server from outside of its thread.
 public final class ServerWitness: Sendable {
-  private let current = Mutex<String?>(nil)
+  /// The devices that something is done with, the one that takes longest first.
+  private let current = Mutex<[String]>([])
   private let sockets = Mutex<[OwnedSocket]>([])
 
   init() {}
 
-  /// The device that the server's thread is busy with at present; nil for none.
-  public var busyDevice: String? { current.withLock { $0 } }
+  /// The device that a thread of the server has been busy with for longest; nil for none.
+  public var busyDevice: String? { current.withLock { $0.first } }
 
   /// Removes the sockets that the server has made: for who ends the process without it.
   public func removeSockets() {
@@ -50,8 +51,11 @@ public final class ServerWitness: Sendable {
 
   /// Names the device while something is done with it.
   func busy(with device: String, _ body: () -> Void) {
-    current.withLock { $0 = device }
+    current.withLock { $0.append(device) }
     body()
-    current.withLock { $0 = nil }
+    // One thread at a time is busy with a device.
+    current.withLock { names in
+      if let index = names.firstIndex(of: device) { names.remove(at: index) }
+    }
   }
 }

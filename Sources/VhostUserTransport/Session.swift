@@ -35,10 +35,8 @@ final class Session {
   ]
 
   let device: any Device
-  /// Tells this session's notes from those of sessions before it.
-  let number: UInt64
   private let offeredProtocolFeatures: ProtocolFeatures
-  private let inbox: EventInbox
+  private let inbox: EventInbox<SessionEvent>
   let rings: [Vring]
   /// Tells a new driver from one that comes back; it outlives the session.
   private let trace: DriverTrace
@@ -60,12 +58,11 @@ final class Session {
 
   init(
     device: any Device, offering protocolFeatures: ProtocolFeatures, trace: DriverTrace,
-    number: UInt64, inbox: EventInbox
+    inbox: EventInbox<SessionEvent>
   ) {
     self.device = device
     offeredProtocolFeatures = protocolFeatures
     self.trace = trace
-    self.number = number
     self.inbox = inbox
     rings = (0..<device.queueSizes.count).map { Vring(index: $0, trace: trace) }
   }
@@ -370,20 +367,24 @@ extension Session {
   /// A worker found no room for a call.
   func callUnsent(_ queue: Int) { channel?.send(.vringCall, ring: queue) }
 
-  /// What a worker tells of a call that found no room, left for the control thread.
-  func unsentCallHandler(for ring: Vring) -> @Sendable () -> Void {
-    let inbox = inbox
-    let session = number
-    let queue = ring.index
-    return { inbox.post(.unsentCall(session: session, queue: queue)) }
+  /// A worker's note. One of a run that is over concerns nobody any more.
+  func queueFaulted(_ queue: Int, run: UInt64, _ error: RingError) {
+    let ring = rings[queue]
+    if ring.isRunning, ring.run == run { ringFaulted(ring, .ring(error)) }
   }
 
-  /// What a worker tells of its queue, left for the control thread.
+  /// What a worker tells of a call that found no room, left for the session's thread.
+  func unsentCallHandler(for ring: Vring) -> @Sendable () -> Void {
+    let inbox = inbox
+    let queue = ring.index
+    return { inbox.post(.unsentCall(queue: queue)) }
+  }
+
+  /// What a worker tells of its queue, left for the session's thread.
   func faultHandler(for ring: Vring) -> @Sendable (RingError) -> Void {
     let inbox = inbox
-    let session = number
     let queue = ring.index
     let run = ring.beginRun()
-    return { error in inbox.post(.fault(session: session, queue: queue, run: run, error)) }
+    return { error in inbox.post(.fault(queue: queue, run: run, error)) }
   }
 }

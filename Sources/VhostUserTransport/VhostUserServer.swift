@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// VhostUserServer: the control thread of a process that serves devices over vhost-user.
+// VhostUserServer: the main thread of a process that serves devices over vhost-user.
 //
-// One thread does everything but the requests themselves: it accepts, negotiates, starts and stops the
-// queues' workers. It waits in one poll for all sockets, for notes that workers and devices leave
-// in the inbox, and for descriptors that the program adds, such as its signalfd. The list of what to
-// wait for is made anew for each wait from the state of the endpoints, so it can never be out of step
-// with them; there are a few descriptors for each device, and waits are rare.
+// It makes sockets and accepts, and gives each front-end a thread of its own, which negotiates, and starts and
+// stops the queues' workers (FrontEndThread.swift). A device without a front-end has no thread. It waits in one
+// poll for all listening sockets, for notes in the inbox, and for descriptors that the program adds, such as
+// its signalfd. The list of what to wait for is made anew for each wait from the state of the endpoints, so it
+// can never be out of step with them; there is one for each device, and waits are rare.
 //
-// Nothing here waits for a front-end. It does wait for a worker to finish the requests that it has in
-// flight, when its ring is stopped or its memory changes: all devices wait with it. Who must not wait for
-// ever asks `witness` from another thread.
+// It waits for nobody but at the end, for the threads of front-ends, and they for requests in flight. Who must
+// not wait for ever asks `witness` from another thread.
 
 public import Backends
 public import Linux
@@ -27,7 +26,7 @@ public final class VhostUserServer {
   private let logger: Logger
   private let once: Bool
   private let offeredProtocolFeatures: ProtocolFeatures
-  private let inbox: EventInbox
+  private let inbox: EventInbox<ServerEvent>
   /// What other threads may know of this server.
   public let witness = ServerWitness()
   private var endpoints: [Endpoint] = []
@@ -83,7 +82,7 @@ public final class VhostUserServer {
 
   /// Makes `run()` return, from any thread.
   public struct Stopper: Sendable {
-    fileprivate let inbox: EventInbox
+    fileprivate let inbox: EventInbox<ServerEvent>
 
     /// Asks for the end. `run()` returns as soon as it is back from what it does.
     public func requestStop() { inbox.post(.stop) }
@@ -95,7 +94,8 @@ public final class VhostUserServer {
   /// Ends `run()`; for handlers of watched descriptors.
   public func requestStop() { isStopping = true }
 
-  /// Serves until asked to stop, or until every device is done. Devices stay as they are.
+  /// Serves until asked to stop, or until every device is done. Front-ends that are there go on being served
+  /// until `shutdown()`.
   ///
   /// SIGPIPE is ignored in the whole process from now on: front-ends hand over pipes and sockets, and
   /// go away.
@@ -116,7 +116,6 @@ public final class VhostUserServer {
     ]
     entries += sources.map { PollEntry(fd: $0.descriptor, events: .readable) }
     entries += endpoints.map(\.pollEntry)
-    entries += endpoints.map(\.channelEntry)
     var span = entries.mutableSpan
     _ = try Poll.wait(&span, timeout: timeout)
 
@@ -127,9 +126,6 @@ public final class VhostUserServer {
     }
     let now = MonotonicClock.nanoseconds
     let ownEntries = entries.dropFirst(2 + sources.count)
-    for (endpoint, entry) in zip(endpoints, ownEntries.dropFirst(endpoints.count)) {
-      if entry.isReady { endpoint.flushChannel() }
-    }
     for (endpoint, entry) in zip(endpoints, ownEntries) {
       if entry.isReady || endpoint.deadline.map({ $0 <= now }) ?? false { endpoint.progress() }
     }
@@ -159,7 +155,7 @@ public final class VhostUserServer {
 
   private var timeout: Duration? {
     var timeout: Duration?
-    if endpoints.contains(where: { $0.connection != nil }) { timeout = Self.checkInterval }
+    if endpoints.contains(where: \.isServing) { timeout = Self.checkInterval }
     guard let deadline = endpoints.compactMap(\.deadline).min() else { return timeout }
     let now = MonotonicClock.nanoseconds
     let left = Duration.nanoseconds(deadline > now ? Int64(deadline - now) : 0)
@@ -170,18 +166,8 @@ public final class VhostUserServer {
     for event in inbox.take() {
       switch event {
       case .stop: isStopping = true
-      case .configurationChange(let number):
-        for endpoint in endpoints where endpoint.number == number {
-          endpoint.connection?.session.configurationChanged()
-        }
-      case .unsentCall(let session, let queue):
-        for endpoint in endpoints where endpoint.connection?.session.number == session {
-          endpoint.connection?.session.callUnsent(queue)
-        }
-      case .fault(let session, let queue, let run, let error):
-        for endpoint in endpoints where endpoint.connection?.session.number == session {
-          endpoint.queueFaulted(queue, run: run, error)
-        }
+      case .frontEndGone(let number):
+        endpoints.first { $0.number == number }?.frontEndGone()
       }
     }
   }
@@ -189,7 +175,7 @@ public final class VhostUserServer {
   /// Ends all sessions: requests in flight are finished, queues stopped, sockets removed. Devices keep
   /// what they know of their drivers, and can be used again elsewhere. So can the server: it is as it was made.
   public func shutdown() {
-    for endpoint in endpoints { endpoint.connection?.session.requestHalt() }
+    for endpoint in endpoints { endpoint.requestClose() }
     for endpoint in endpoints { endpoint.close() }
     endpoints = []
     sources = []

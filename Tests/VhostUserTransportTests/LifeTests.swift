@@ -254,6 +254,33 @@ private struct LostDescriptors: Error {
     #expect(counted.last?.faults == 1)
   }
 
+  @Test(
+    "a device whose stop waits for a request that hangs holds up no other device",
+    arguments: formats)
+  func hangingStop(_ features: Features) throws {
+    let device = EchoDevice()
+    let bed = try ServerBed([device, EchoDevice()])
+    let client = try EchoClient(try bed.frontEnd(), features)
+    let running = try EchoClient(try bed.frontEnd(1), features)
+    device.hang.set(true)
+    defer { device.hang.set(false) }
+    try client.offerOne()
+    #expect(eventually { device.hang.isFelt })
+    try client.frontEnd.raw.send(.getVringBase, VringState(index: 0, number: 0).bytes)
+    #expect(eventually { bed.witness?.busyDevice == "echo0" })
+    // One that is there already is served and answered, and its next front-end comes, negotiates and starts.
+    #expect(try running.echo([1]) == [1])
+    _ = try running.frontEnd.stopRing(0)
+    try running.frontEnd.tell(.resetDevice)
+    #expect(try EchoClient(running.frontEnd, features).echo([2]) == [2])
+    let channel = try bed.rawFrontEnd(1)
+    #expect(device.hang.isFelt)
+    device.hang.set(false)
+    _ = try client.frontEnd.raw.receiveReply(to: .getVringBase)
+    _ = consume channel
+    #expect(bed.stop())
+  }
+
   @Test("while a device's request hangs, others can see which, and remove the sockets")
   func hangingRequest() throws {
     let device = EchoDevice()

@@ -210,6 +210,11 @@ final class Replay {
     }
   }
 
+  /// Collects what was served after the last event, when the server has ended.
+  func finish() throws {
+    for ring in rings { try ring.driver.collect(in: shared.memory) }
+  }
+
   // MARK: The driver
 
   private func runs(_ ring: ReplayRing) -> Bool {

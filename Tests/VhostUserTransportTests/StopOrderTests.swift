@@ -133,6 +133,7 @@ private enum FrontEndOrder: String, CaseIterable {
     }
     try replay.play(try RecordedEvent.parse(text))
     #expect(bed.stop())
+    try replay.finish()
     #expect(device.statistics.reduce(0) { $0 + $1.chains } == UInt64(replay.served))
     #expect(bed.lines.all.allSatisfy { !$0.contains("is stopped") && !$0.contains("refused") })
   }
