@@ -194,7 +194,10 @@ extension Chain {
 
     /// Gives a slot room for a chain. What it holds is gone.
     ///
-    /// - Parameter limit: the most segments that a slot gets room for.
+    /// - Parameters:
+    ///   - index: the slot's number.
+    ///   - chain: what is to be copied there.
+    ///   - limit: the most segments that a slot gets room for.
     /// - Returns: false where the chain has more.
     /// - Precondition: the slot's last chain is not in flight any more.
     public mutating func grow(_ index: Int, for chain: borrowing Chain, limit: Int) -> Bool {
