@@ -66,7 +66,6 @@ let package = Package(
       name: "Backends",
       dependencies: [
         "VirtioRing", "Linux", "CLinux", "CLiburing",
-        .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: strict),
     .target(

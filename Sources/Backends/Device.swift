@@ -66,7 +66,8 @@ public protocol Device: AnyObject, Sendable {
   ///   - queue: moved in; it comes back from `RunningQueue.stop()`.
   ///   - index: which of the device's queues it is, in `0..<queueSizes.count`.
   ///   - wiring: how the driver kicks and is called.
-  /// - Throws: what the host refused. The queue is gone then; the transport can make it anew.
+  /// - Throws: what the host refused, and `.busy` for a queue that runs already. The queue is gone then; the
+  ///   transport can make it anew.
   func start(
     _ queue: consuming Virtqueue, index: Int, wiring: consuming QueueWiring
   ) throws(DeviceError) -> RunningQueue
@@ -102,17 +103,24 @@ public struct DeviceError: Error, Sendable, CustomStringConvertible {
   public let action: String
   /// Why it failed.
   public let reason: String
+  /// The error that the system gave, where it was the system that refused.
+  public let errno: Errno?
 
   /// Says what was tried and why it failed.
   public init(_ action: String, _ reason: String) {
+    self.init(action, reason, nil)
+  }
+
+  private init(_ action: String, _ reason: String, _ errno: Errno?) {
     self.action = action
     self.reason = reason
+    self.errno = errno
   }
 
   /// Says what was tried and which error the system gave.
   public init(_ action: String, _ errno: Errno) {
     let advice = errno == .tooManyOpenFiles ? "; raise the limit of open files (ulimit -n)" : ""
-    self.init(action, errno.description + advice)
+    self.init(action, errno.description + advice, errno)
   }
 
   /// One line.

@@ -19,21 +19,24 @@ public enum QueueWorker {
   ///   - queue: moved in; it comes back from `RunningQueue.stop()`.
   ///   - body: what serves it.
   ///   - wiring: how the driver kicks and is called.
-  ///   - statistics: where the queue's counters are kept. No other worker has them meanwhile.
-  /// - Throws: what the system refused.
+  ///   - statistics: where the queue's counters are kept. No other worker has them meanwhile: what belongs to a
+  ///     queue that runs is `.busy`, since two workers on one ring would each do every request.
+  /// - Throws: `.busy`, and what the system refused.
   public static func start<Body: QueueBody & ~Copyable>(
     name: String, queue: consuming Virtqueue, body: consuming Body,
     wiring: consuming QueueWiring, statistics: QueueStatistics
   ) throws(Errno) -> RunningQueue {
+    let claim = try QueueClaim(statistics)
     let control = try WorkerControl(kick: wiring.ownKick())
     let counters = statistics.current
     let meter = QueueMeter(counters)
     // The thread that begins goes on writing where this one ends.
     meter.begin(queue.configuration)
     let port = QueuePort(control: control, wiring: wiring, meter: meter)
-    let state = WorkerState(queue: queue, body: body, port: port, control: control)
+    let state = WorkerState(
+      queue: queue, body: body, port: port, control: control, claim: claim)
     do {
-      let thread = try WorkerThread.start(name: name, state: state) {
+      let thread = try WorkerThread.start(name: name, scheduling: .process, state: state) {
         (state: consuming WorkerState<Body>) in state.run()
       }
       return RunningQueue(thread: thread, control: control)
@@ -50,6 +53,8 @@ private struct WorkerState<Body: QueueBody & ~Copyable>: ~Copyable, Sendable {
   var body: Body
   var port: QueuePort
   let control: WorkerControl
+  /// Goes with the worker's state, before anybody has the queue back.
+  let claim: QueueClaim
 
   /// Serves until stopped. - Returns: the queue.
   consuming func run() -> Virtqueue {

@@ -44,6 +44,26 @@ int clinux_pthread_attr_setaffinity(void *attr, size_t size, const void *mask)
 	return pthread_attr_setaffinity_np(attr, size, mask);
 }
 
+static int is_realtime(int policy)
+{
+	policy &= ~SCHED_RESET_ON_FORK;
+	return policy == SCHED_FIFO || policy == SCHED_RR;
+}
+
+void clinux_pthread_attr_of_process(void *attr)
+{
+	struct sched_param none = {0};
+	cpu_set_t first;
+
+	if (sched_getaffinity(getpid(), sizeof(first), &first) == 0)
+		pthread_attr_setaffinity_np(attr, sizeof(first), &first);
+	if (!is_realtime(sched_getscheduler(0)) || is_realtime(sched_getscheduler(getpid())))
+		return;
+	pthread_attr_setinheritsched(attr, PTHREAD_EXPLICIT_SCHED);
+	pthread_attr_setschedpolicy(attr, SCHED_OTHER);
+	pthread_attr_setschedparam(attr, &none);
+}
+
 int clinux_sched_getaffinity(int pid, size_t size, void *mask)
 {
 	return sched_getaffinity(pid, size, mask);

@@ -32,7 +32,8 @@ public struct WorkerThread<Result: ~Copyable & Sendable>: ~Copyable, Sendable {
   ///
   /// - Parameters:
   ///   - name: shown by ps and top; cut to 15 bytes, which is all that the kernel keeps.
-  ///   - processors: numbers of the processors it may run on; nil for those of the caller.
+  ///   - processors: numbers of the processors it may run on; nil leaves that to `scheduling`.
+  ///   - scheduling: whose processors and policy it has.
   ///   - state: what the thread takes over. It is destroyed when the thread cannot be started.
   ///   - body: what it does. Its return value is what `join()` gives.
   /// - Throws: `.again` when there are too many threads, `.invalidArgument` when none of
@@ -40,12 +41,13 @@ public struct WorkerThread<Result: ~Copyable & Sendable>: ~Copyable, Sendable {
   public static func start<State: ~Copyable & Sendable>(
     name: String,
     processors: [Int]? = nil,
+    scheduling: ThreadScheduling = .caller,
     state: consuming State,
     body: @escaping @Sendable (consuming State) -> Result
   ) throws(Errno) -> WorkerThread<Result> {
     let outcome = Outcome<Result>()
     let job = TypedJob(name: name, state: state, body: body, outcome: outcome)
-    return WorkerThread(try launch(job, processors: processors), outcome)
+    return WorkerThread(try launch(job, scheduling, processors: processors), outcome)
   }
 
   /// Makes a system call that the thread waits in fail with `.interrupted`, unless it is one that is made
@@ -71,6 +73,15 @@ public struct WorkerThread<Result: ~Copyable & Sendable>: ~Copyable, Sendable {
     pthread_detach(thread)
     assertionFailure("a worker thread was dropped without join()")
   }
+}
+
+/// Whose processors and scheduling policy a new thread has (sched(7)).
+public enum ThreadScheduling: Sendable {
+  /// Those of the thread that starts it.
+  case caller
+  /// The processors of the process's first thread, and no real-time policy unless that has one too: for a thread that
+  /// outlives what its starter does, such as a virtual processor that is pinned and writes DRIVER_OK.
+  case process
 }
 
 /// Held by who nudges threads, from the first nudge until they are out of their calls.
@@ -132,11 +143,15 @@ private final class TypedJob<State: ~Copyable & Sendable, Result: ~Copyable & Se
 }
 
 /// Starts a joinable thread that runs a job, with the signals of outside blocked.
-private func launch(_ job: Job, processors: [Int]?) throws(Errno) -> pthread_t {
+private func launch(
+  _ job: Job, _ scheduling: ThreadScheduling, processors: [Int]?
+) throws(Errno) -> pthread_t {
   var attributes = pthread_attr_t()
   // SAFETY: the attributes are a local, initialised here and destroyed on every way out.
   unsafe pthread_attr_init(&attributes)
   defer { unsafe pthread_attr_destroy(&attributes) }
+  // SAFETY: as above.
+  if scheduling == .process { unsafe clinux_pthread_attr_of_process(&attributes) }
   if let processors {
     let mask = ProcessorMask(processors)
     // SAFETY: the call copies the mask's bytes before it returns.

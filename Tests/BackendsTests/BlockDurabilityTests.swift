@@ -203,7 +203,7 @@ struct BlockDurabilityTests {
     let recorder = BlockRecorder()
     let image = try TestImage(byteCount: 65536)
     let disk = try RecordedDisk(image, engine, recorder)
-    let beds = [try BlockBed(disk), try BlockBed(disk)]
+    let beds = [try BlockBed(disk), try BlockBed(disk, index: 1)]
     #expect(try beds[0].flush().status == 0)
     #expect(try beds[1].flush().status == 0)
     for turn in 0..<4 {
@@ -221,7 +221,7 @@ struct BlockDurabilityTests {
     let recorder = BlockRecorder()
     let image = try TestImage(byteCount: 65536)
     let disk = try RecordedDisk(image, engine, recorder)
-    let beds = [try BlockBed(disk), try BlockBed(disk)]
+    let beds = [try BlockBed(disk), try BlockBed(disk, index: 1)]
     #expect(try beds[0].write(1, pattern(512)).status == 0)
     recorder.hang.set(true)
     for (index, bed) in beds.enumerated() {

@@ -77,7 +77,7 @@ struct BlockFailureTests {
     let image = try TestImage(byteCount: 65536)
     let recorder = BlockRecorder(.init(failingSyncs: (0, .io), failingSyncCount: 1))
     let disk = try RecordedDisk(image, variant.engine == .threads ? .threads : .ring, recorder)
-    let beds = [try BlockBed(disk), try BlockBed(disk)]
+    let beds = [try BlockBed(disk), try BlockBed(disk, index: 1)]
     #expect(try beds[0].flush().status == 1)
     #expect(try beds[1].flush().status == 1)
     #expect(recorder.operations == [.sync])

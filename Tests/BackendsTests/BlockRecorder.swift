@@ -323,9 +323,9 @@ final class RecordedDisk: Device {
   let id = DeviceID.block
   let name = "block0"
   let offeredFeatures = Features.allRing
-  let queueSizes: [UInt16] = [256]
+  let queueSizes: [UInt16] = [256, 256]
   let configurationChange = ChangeSignal()
-  let statistics = [QueueStatistics()]
+  let statistics = [QueueStatistics(), QueueStatistics()]
   let state: BlockState
   let recorder: BlockRecorder
   private let image: BlockImage
@@ -370,14 +370,14 @@ final class RecordedDisk: Device {
       case .threads:
         return try QueueWorker.start(
           name: name, queue: queue, body: ThreadEngine(file: file, state: state), wiring: wiring,
-          statistics: statistics[0])
+          statistics: statistics[index])
       case .ring, .spot:
         let depth = min(Int(queue.configuration.size), 256)
         let ring = ScriptedRing(ringFile)
         return try QueueWorker.start(
           name: name, queue: queue,
           body: UringEngine(ring: ring, file: file, state: state, depth: depth), wiring: wiring,
-          statistics: statistics[0])
+          statistics: statistics[index])
       }
     } catch {
       throw DeviceError("start", error)

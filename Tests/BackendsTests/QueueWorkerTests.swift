@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 @testable import Backends
+import Foundation
 import Linux
 import Testing
 import VirtioRing
@@ -33,6 +34,46 @@ struct QueueWorkerTests {
     bed.kick.drain()
     try bed.start()
     #expect(try bed.awaitUsed()?.token == 7)
+  }
+
+  @Test("a queue that runs is not started a second time, and goes on")
+  func startedTwice() throws {
+    let device = try RngDevice(name: "rng0", options: RngOptions())
+    let bed = try QueueBed(device)
+    let error = #expect(throws: DeviceError.self) { _ = try QueueBed(device) }
+    #expect(error?.errno == .busy)
+    #expect(bed.offer([.writable(bed.space.take(64), 64)], token: 3))
+    #expect(try bed.awaitUsed()?.token == 3)
+    bed.stop()
+    try bed.start()
+    #expect(bed.offer([.writable(bed.space.take(64), 64)], token: 4))
+    #expect(try bed.awaitUsed()?.token == 4)
+  }
+
+  @Test("a pinned thread that starts a queue does not pin it")
+  func isNotPinned() throws {
+    let first = try FileDescriptor.open("/proc/self/status", .readOnly).read(upTo: 65536)
+    let pinned = try WorkerThread.start(name: "pinned", state: ()) { _ -> [UInt8] in
+      do {
+        try CurrentThread.setProcessors([CurrentThread.processors[0]])
+        let bed = try QueueBed(try RngDevice(name: "unpinned", options: RngOptions()))
+        defer { bed.stop() }
+        for task in try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task") {
+          let directory = "/proc/self/task/\(task)"
+          let name = try FileDescriptor.open("\(directory)/comm", .readOnly).read(upTo: 64)
+          guard String(decoding: name, as: UTF8.self).hasPrefix("unpinned") else { continue }
+          return try FileDescriptor.open("\(directory)/status", .readOnly).read(upTo: 65536)
+        }
+      } catch {}
+      return []
+    }
+    func processors(_ status: [UInt8]) -> Substring? {
+      String(decoding: status, as: UTF8.self).split(separator: "\n")
+        .first { $0.hasPrefix("Cpus_allowed:") }
+    }
+    let status = pinned.join()
+    #expect(processors(status) != nil)
+    #expect(processors(status) == processors(first))
   }
 
   @Test("a wish that was granted leaves nothing behind that would keep the worker awake")

@@ -14,6 +14,7 @@ public final class QueueStatistics: Sendable {
   /// What the queue is for: `rx`, `tx`, `requests`.
   public let name: String
   private let slot = Mutex(CounterSlot())
+  fileprivate let isClaimed = Atomic<Bool>(false)
 
   /// All counters at zero.
   ///
@@ -64,4 +65,17 @@ public final class QueueStatistics: Sendable {
   public func reading() -> QueueReading {
     QueueReading(words: current.words.words, now: MonotonicClock.nanoseconds)
   }
+}
+
+/// A worker's right to a queue's counters, and so to the queue: there is one at a time.
+struct QueueClaim: ~Copyable, Sendable {
+  private let statistics: QueueStatistics
+
+  /// - Throws: `.busy` where a worker has it.
+  init(_ statistics: QueueStatistics) throws(Errno) {
+    guard !statistics.isClaimed.exchange(true, ordering: .acquiring) else { throw .busy }
+    self.statistics = statistics
+  }
+
+  deinit { statistics.isClaimed.store(false, ordering: .releasing) }
 }

@@ -27,6 +27,8 @@ int clinux_rseq_unregister(void);
 int clinux_pthread_setname(unsigned long thread, const char *name);
 int clinux_pthread_getname(unsigned long thread, char *name, size_t size);
 int clinux_pthread_attr_setaffinity(void *attr, size_t size, const void *mask);
+/* The processors of the process's first thread, and no real-time policy of the caller's alone. */
+void clinux_pthread_attr_of_process(void *attr);
 int clinux_sched_getaffinity(int pid, size_t size, void *mask);
 int clinux_sched_setaffinity(int pid, size_t size, const void *mask);
 
