@@ -33,9 +33,9 @@ from patience import patience
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.path.join(os.path.dirname(os.path.dirname(HERE)), ".build", "beds")
-BEDS = [GuestsBed, UmlBed, BlockBed, DpdkBed, QemuBed]
-# Run by name, most of them by `make test-fuse`.
-OTHERS = [FuseBed, FuseMountBed, FuseLiveBed, PauseBed]
+BEDS = [GuestsBed, UmlBed, BlockBed, DpdkBed, QemuBed, PauseBed]
+# Run by name, by `make test-fuse`.
+OTHERS = [FuseBed, FuseMountBed, FuseLiveBed]
 
 
 def _out_of_time(*_):
