@@ -162,7 +162,7 @@ struct TopScreen: ~Copyable {
     _ daemons: Daemons, since earlier: Daemons?, order: TopView.Order, interval: UInt64,
     width: Int, height: Int, hasKeys: Bool
   ) -> [String] {
-    let queues = daemons.readings.reduce(0) { $0 + $1.statistics.queues.count }
+    let queues = daemons.readings.reduce(0) { $0 + TopView.shown($1.statistics.queues).count }
     let keys = hasKeys ? "; q quits, s: \(order == .name ? "busiest first" : "by name")" : ""
     let every = ShortText.time(interval)
     let heading =

@@ -42,7 +42,7 @@ enum TopView {
 
   /// Leaves out the queues that no driver has ever started, but for the first of each name: a disk offers more
   /// than its guest has processors.
-  private static func shown(_ queues: [QueueReading]) -> [QueueReading] {
+  static func shown(_ queues: [QueueReading]) -> [QueueReading] {
     var names: Set<[String]> = []
     return queues.filter {
       names.insert([$0.guest, $0.device, $0.name]).inserted || $0.starts > 0
