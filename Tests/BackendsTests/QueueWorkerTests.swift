@@ -2,6 +2,7 @@
 
 @testable import Backends
 import Foundation
+import HostTesting
 import Linux
 import Testing
 import VirtioRing
@@ -58,12 +59,25 @@ struct QueueWorkerTests {
         try CurrentThread.setProcessors([CurrentThread.processors[0]])
         let bed = try QueueBed(try RngDevice(name: "unpinned", options: RngOptions()))
         defer { bed.stop() }
-        for task in try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task") {
-          let directory = "/proc/self/task/\(task)"
-          let name = try FileDescriptor.open("\(directory)/comm", .readOnly).read(upTo: 64)
-          guard String(decoding: name, as: UTF8.self).hasPrefix("unpinned") else { continue }
-          return try FileDescriptor.open("\(directory)/status", .readOnly).read(upTo: 65536)
+        // A thread has its name once it runs, and others end meanwhile.
+        var status: [UInt8] = []
+        _ = eventually {
+          for task in (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task"))
+            ?? []
+          {
+            let directory = "/proc/self/task/\(task)"
+            guard
+              let name = try? FileDescriptor.open("\(directory)/comm", .readOnly).read(upTo: 64),
+              String(decoding: name, as: UTF8.self).hasPrefix("unpinned"),
+              let found = try? FileDescriptor.open("\(directory)/status", .readOnly)
+                .read(upTo: 65536)
+            else { continue }
+            status = found
+            return true
+          }
+          return false
         }
+        return status
       } catch {}
       return []
     }
