@@ -2,9 +2,12 @@
 """Builds what a test host gets: the module against a kernel's headers, the guest, the launcher.
 
 The module is built in a copy of its sources, a folder a kernel, so that the tree stays clean and
-two kernels do not share objects.
+two kernels do not share objects. Several machines may be prepared at once, by threads and by processes (demo.py):
+one builds at a time.
 """
 
+import contextlib
+import fcntl
 import functools
 import os
 import re
@@ -20,8 +23,22 @@ _BUILT = shutil.ignore_patterns(
 )
 
 
+@contextlib.contextmanager
+def _alone():
+  """No other thread or process builds meanwhile."""
+  os.makedirs(places.CACHE, exist_ok=True)
+  with open(f"{places.CACHE}/build.lock", "w") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    yield
+
+
 def module(kernel):
   """lguest.ko for that kernel. A compiler's warning is a failure: it is built with W=1."""
+  with _alone():
+    return _module(kernel)
+
+
+def _module(kernel):
   tree = f"{places.CACHE}/module-{kernel.name}"
   for folder in ("module", "include"):
     shutil.copytree(
@@ -39,11 +56,7 @@ def module(kernel):
 
 def programs():
   """{path in the initrd: path here} of the guest kernels and of the programs that run them."""
-  out = f"{places.CACHE}/programs"
-  os.makedirs(out, exist_ok=True)
-  _make(f"{places.KERNEL}/guest", f"OUT={out}")
-  _make(f"{places.HERE}/launcher", f"OUT={out}")
-  _make(f"{places.HERE}/host", f"OUT={out}")
+  out = _made(f"{places.KERNEL}/guest", f"{places.HERE}/launcher", f"{places.HERE}/host")
   names = ("guest", "guest-pae", "launcher", "device-test", "fuzz", "terminal-test", "record", "rows")
   return {name: f"{out}/{name}" for name in names}
 
@@ -64,26 +77,30 @@ def lgdev():
 @functools.cache
 def cycles():
   """The rate of this machine's time-stamp counter in kHz."""
-  out = f"{places.CACHE}/programs"
-  os.makedirs(out, exist_ok=True)
-  _make(f"{places.HERE}/host", f"OUT={out}")
+  out = _made(f"{places.HERE}/host")
   return subprocess.run([f"{out}/cycles"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def linux_init():
   """The first program of a real Linux guest."""
-  out = f"{places.CACHE}/programs"
-  os.makedirs(out, exist_ok=True)
-  _make(f"{places.HERE}/linux", f"OUT={out}")
+  out = _made(f"{places.HERE}/linux")
   return f"{out}/linux-init"
 
 
 def unit_tests():
   """The program with the unit tests of the module's pure files."""
-  out = f"{places.CACHE}/programs"
-  os.makedirs(out, exist_ok=True)
-  _make(f"{places.HERE}/unit", f"OUT={out}")
+  out = _made(f"{places.HERE}/unit")
   return f"{out}/unit"
+
+
+def _made(*folders):
+  """The folder with the programs of these folders, which are built into it."""
+  out = f"{places.CACHE}/programs"
+  with _alone():
+    os.makedirs(out, exist_ok=True)
+    for folder in folders:
+      _make(folder, f"OUT={out}")
+  return out
 
 
 def _make(folder, *arguments):

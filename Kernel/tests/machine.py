@@ -157,16 +157,14 @@ class Verdict:
       self.failed.append(f"the host's kernel complains: {line.strip()}")
       self._tail = text[at:].splitlines()[:_COMPLAINT_LINES]
 
-  def report(self):
-    """Shows the failures with what was said there, how a broken log goes on, and the figures."""
+  def lines(self):
+    """The failures with what was said there, how a broken log goes on, and the figures."""
+    lines = []
     for failure in self.failed:
-      print(f"  FAIL  {failure}")
-      for line in self._said_by(failure):
-        print(f"        | {line}")
-    for line in self._tail:
-      print(f"        > {line}")
-    for name, value in self.figures.items():
-      print(f"  {name:24} {value}")
+      lines.append(f"FAIL  {failure}")
+      lines += [f"      | {line}" for line in self._said_by(failure)]
+    lines += [f"      > {line}" for line in self._tail]
+    return lines + [f"{name:24} {value}" for name, value in self.figures.items()]
 
   def _said_by(self, failure):
     """The output that lib.sh has put behind a check's mark: a guest's own failures, and its end."""

@@ -187,7 +187,7 @@ def check():
 
 def main():
   verdict, made = _host()
-  verdict.report()
+  print("\n".join(verdict.lines()))
   if verdict.failed:
     return 1
   os.makedirs(FOLDER, exist_ok=True)

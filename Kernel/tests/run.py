@@ -4,10 +4,10 @@
 
 usage: run.py [--list] [MACHINE...]
 
-The unit tests of the module's pure files run here; everything else runs on hosts in QEMU, one after
-the other, each a script of checks/ on a kernel and a CPU of the matrix below. The last line is
-`N passed, N failed`; the exit code is 0 when none failed. Environment: FUZZ_SEED, FUZZ_FIRST,
-FUZZ_COUNT (random guest programs). Logs are in .build/kernel/run.
+The unit tests of the module's pure files run here; everything else runs on hosts in QEMU, each a script of
+checks/ on a kernel and a CPU of the matrix below. The last line is `N passed, N failed`; the exit code is 0
+when none failed. Environment: FUZZ_SEED, FUZZ_FIRST, FUZZ_COUNT (random guest programs), JOBS (abreast.py).
+Logs are in .build/kernel/run.
 """
 
 import os
@@ -17,6 +17,7 @@ import sys
 import time
 
 import places
+import abreast
 import build
 import kernels
 import style
@@ -98,7 +99,7 @@ class Test:
     verdict = machine.run(_LIMIT, self._meanwhile)
     if windows:
       windows.finish(verdict)
-    return verdict, machine.log
+    return abreast.result(verdict, machine)
 
 
 def _matrix():
@@ -109,6 +110,8 @@ def _matrix():
   }
   return [
     Test("skylake", "Skylake-Client-v4, 2 CPUs, PTI", "full"),
+    Test("endings", "sudden ends, leaks", "endings"),
+    Test("fuzz", "random guest programs", "fuzz", settings=fuzz),
     Test("max", "max, 2 CPUs, KASLR, LA57", "cpu", cpu="max", append=""),
     Test("qemu64", "qemu64, 1 CPU", "cpu", cpu="qemu64", cpus=1),
     Test("epyc", "EPYC, 2 CPUs", "cpu", cpu="EPYC"),
@@ -126,84 +129,46 @@ def _matrix():
          kernel="backports", cpu=_BACKPORTS_CPU, meanwhile=Windows(_mce, 150), cpus=1),
     Test("selectors", "a fault of the Switcher's own", "selectors", meanwhile=Selectors(), cpus=1),
     Test("hotplug", "three guests at once, and CPUs that go and come", "hotplug"),
-    Test("endings", "sudden ends, leaks", "endings"),
     Test("spin", "a guest that spins for long", "spin", cpus=1, icount=True),
-    Test("fuzz", "random guest programs", "fuzz", settings=fuzz),
     # Each instruction takes 8 ns there, so that the figures repeat.
     Test("speed", "the figures of Kernel/README.md", "speed", cpus=1, icount=True),
   ]
 
 
 def _unit():
-  try:
-    done = subprocess.run([build.unit_tests()], capture_output=True, text=True, timeout=_LIMIT)
-  except Failure as failure:
-    return 0, [str(failure)]
+  done = subprocess.run([build.unit_tests()], capture_output=True, text=True, timeout=_LIMIT)
   counts = re.search(r"^(\d+) passed, (\d+) failed$", done.stdout, re.MULTILINE)
   failures = re.findall(r"^FAILED: (.*)", done.stdout, re.MULTILINE)
   if not counts or (done.returncode != 0 and not failures):
     failures.append(f"the unit tests ended with {done.returncode}: {done.stderr[-1500:]}")
-  return int(counts[1]) if counts else 0, failures
+  return _result(int(counts[1]) if counts else 0, failures)
 
 
 def _style():
-  try:
-    files, found = style.findings()
-  except (Failure, subprocess.CalledProcessError) as failure:
-    return 0, [str(failure)]
-  return (0, found) if found else (files, [])
+  files, found = style.findings()
+  return _result(0 if found else files, found)
 
 
-def _report(title, start, passed, failed):
-  print(f"{title}: {passed} passed, {len(failed)} failed, {time.monotonic() - start:.0f} s")
-  for failure in failed:
-    print(f"  FAIL  {failure}")
-  sys.stdout.flush()
-
-
-def _report_verdict(title, start, verdict, log):
-  seconds = time.monotonic() - start
-  print(f"{title}: {len(verdict.passed)} passed, {len(verdict.failed)} failed, {seconds:.0f} s")
-  verdict.report()
-  if verdict.failed:
-    print(f"  log: {os.path.relpath(log)}")
-  sys.stdout.flush()
+def _result(passed, failures):
+  return abreast.Result(passed, len(failures), [f"FAIL  {failure}" for failure in failures])
 
 
 def main(arguments):
-  tests = _matrix()
-  names = ["unit", "style"] + [test.name for test in tests]
+  jobs = {
+    "unit": ("unit tests of the module's pure files", _unit),
+    "style": ("checkpatch.pl --strict over the module", _style),
+  }
+  jobs |= {test.name: (f"{test.name} ({test.title})", test.run) for test in _matrix()}
   if arguments == ["--list"]:
-    for test in tests:
+    for test in _matrix():
       print(f"{test.name}: {test.title}")
     return 0
-  unknown = [name for name in arguments if name not in names]
+  unknown = [name for name in arguments if name not in jobs]
   if unknown:
-    print(f"run.py: there is no {unknown[0]}; there are {', '.join(names)}", file=sys.stderr)
+    print(f"run.py: there is no {unknown[0]}; there are {', '.join(jobs)}", file=sys.stderr)
     return 2
-  passed = failed = 0
   begin = time.monotonic()
-  if not arguments or "unit" in arguments:
-    good, bad = _unit()
-    _report("unit tests of the module's pure files", begin, good, bad)
-    passed, failed = passed + good, failed + len(bad)
-  if not arguments or "style" in arguments:
-    start = time.monotonic()
-    good, bad = _style()
-    _report("checkpatch.pl --strict over the module", start, good, bad)
-    passed, failed = passed + good, failed + len(bad)
-  for test in tests:
-    if arguments and test.name not in arguments:
-      continue
-    start = time.monotonic()
-    try:
-      verdict, log = test.run()
-    except Failure as failure:
-      _report(f"{test.name} ({test.title})", start, 0, [str(failure)])
-      failed += 1
-      continue
-    _report_verdict(f"{test.name} ({test.title})", start, verdict, log)
-    passed, failed = passed + len(verdict.passed), failed + len(verdict.failed)
+  passed, failed = abreast.run(dict(job for name, job in jobs.items() if not arguments or name in arguments))
   print(f"{time.monotonic() - begin:.0f} s; logs in {os.path.relpath(places.ROOM)}")
   print(f"{passed} passed, {failed} failed")
   return 1 if failed else 0

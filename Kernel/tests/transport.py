@@ -6,18 +6,20 @@ usage: transport.py [--list] [SCRIPT...]
 
 Each SCRIPT of transport/ runs on a host with lguest.ko, the guest and the lgdev that was built
 (environment LGDEV, default .build/release/lgdev); `demo` is `make demo`, `monitor` is `make demo-lguest`
-with somebody at its terminal, `recordings` is `make record-lguest`, compared with what is committed. The last line is `N passed, N failed`; the exit
-code is 0 when none failed. Logs are in .build/kernel/run.
+with somebody at its terminal, `recordings` is `make record-lguest`, compared with what is committed. The last
+line is `N passed, N failed`; the exit code is 0 when none failed. Environment: JOBS (abreast.py). Logs are in
+.build/kernel/run.
 """
 
+import functools
 import glob
 import os
 import re
 import subprocess
 import sys
-import time
 
 import places
+import abreast
 import build
 import kernels
 import recording
@@ -45,22 +47,22 @@ def _run(script):
   with open(f"{_SCRIPTS}/{script}.sh") as source, open(f"{_SCRIPTS}/lib.inc") as shared:
     text = shared.read() + source.read()
   machine = Machine(f"transport-{script}", kernel, text, files, memory=_LIMIT, **_HARDWARE.get(script, {}))
-  return machine.run(_SECONDS), machine
+  return abreast.result(machine.run(_SECONDS), machine)
 
 
 def _demo():
-  """Runs the demo. - Returns: how many things it has shown, and what was wrong."""
+  """Runs the demo."""
   done = subprocess.run(
     [sys.executable, f"{places.HERE}/demo.py"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
   closing = re.search(r"^demo: all (\d+) things are as they should be", done.stdout, re.MULTILINE)
   if done.returncode == 0 and closing:
-    return int(closing[1]), []
+    return abreast.Result(int(closing[1]), 0, [])
   lines = (done.stdout + done.stderr).splitlines()[-60:]
-  return 0, [f"exit code {done.returncode}", *lines]
+  return abreast.Result(0, 1, [f"FAIL  exit code {done.returncode}", *lines])
 
 
 def _monitor():
-  """Types at the demo's monitor. - Returns: how many answers were right, and what was wrong."""
+  """Types at the demo's monitor, and looks at the answers."""
   typist = Typist([sys.executable, f"{places.HERE}/demo.py", "--monitor"])
   try:
     typist.wait_for("lguest> ")
@@ -68,48 +70,36 @@ def _monitor():
       typist.type(f"{line}\r")
       said = typist.wait_for("lguest> ")
       if answer not in said:
-        return 0, [f"{line}: {said}"]
+        raise Failure(f"{line}: {said}")
     typist.type("halt\r")
     code = typist.end()
-    return (len(_TYPED) + 1, []) if code == 0 else (0, [f"exit code {code}"])
-  except Failure as failure:
-    return 0, [str(failure)]
+    if code != 0:
+      raise Failure(f"exit code {code}")
+    return abreast.Result(len(_TYPED) + 1, 0, [])
   finally:
     typist.kill()
 
 
-# What is run here, and not by a script on a host.
-_OTHERS = {"demo": _demo, "monitor": _monitor, "recordings": recording.check}
+def _recordings():
+  good, bad = recording.check()
+  return abreast.Result(good, int(bool(bad)), [f"FAIL  {bad[0]}", *bad[1:]] if bad else [])
+
+
+# What is run here, and not by a script on a host. The demo and its monitor wait for each other.
+_OTHERS = {"demo": _demo, "recordings": _recordings, "monitor": _monitor}
 
 
 def main(arguments):
   scripts = sorted(os.path.basename(path)[:-3] for path in glob.glob(f"{_SCRIPTS}/*.sh"))
-  scripts = [*_OTHERS, *scripts]
+  jobs = {**_OTHERS, **{script: functools.partial(_run, script) for script in scripts}}
   if arguments == ["--list"]:
-    print("\n".join(scripts))
+    print("\n".join(jobs))
     return 0
-  passed = failed = 0
-  for script in arguments or scripts:
-    start = time.monotonic()
-    if script in _OTHERS:
-      good, bad = _OTHERS[script]()
-      passed, failed = passed + good, failed + bool(bad)
-      print(f"{script}: {good} passed, {int(bool(bad))} failed, {time.monotonic() - start:.0f} s")
-      print("".join(f"  {line}\n" for line in bad), end="", flush=True)
-      continue
-    try:
-      verdict, machine = _run(script)
-    except (Failure, OSError) as failure:
-      print(f"{script}: FAIL  {failure}")
-      failed += 1
-      continue
-    passed, failed = passed + len(verdict.passed), failed + len(verdict.failed)
-    seconds = time.monotonic() - start
-    print(f"{script}: {len(verdict.passed)} passed, {len(verdict.failed)} failed, {seconds:.0f} s")
-    verdict.report()
-    if verdict.failed:
-      print(f"  log: {os.path.relpath(machine.log)}")
-    sys.stdout.flush()
+  unknown = [name for name in arguments if name not in jobs]
+  if unknown:
+    print(f"transport.py: there is no {unknown[0]}; there are {', '.join(jobs)}", file=sys.stderr)
+    return 2
+  passed, failed = abreast.run({name: jobs[name] for name in arguments or jobs})
   print(f"{passed} passed, {failed} failed")
   return 1 if failed else 0
 
