@@ -125,6 +125,28 @@ import VirtioTesting
     #expect(result.errors == ["lgdev: there is no process \(program.processID)"])
   }
 
+  @Test func `a daemon that has ended and is not waited for is gone`() throws {
+    let parent = Process()
+    let output = Foundation.Pipe()
+    parent.executableURL = URL(fileURLWithPath: "/bin/sh")
+    parent.arguments = ["-c", "true & echo $!; exec sleep 600"]
+    parent.standardOutput = output
+    try parent.run()
+    defer {
+      kill(parent.processIdentifier, SIGKILL)
+      parent.waitUntilExit()
+    }
+    let line = String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+    let child = try #require(Int32(line.trimmingCharacters(in: .newlines)))
+    let isDead = try eventually {
+      try String(contentsOfFile: "/proc/\(child)/stat", encoding: .utf8).contains(") Z ")
+    }
+    #expect(isDead)
+    let result = try Program.run(["stats", "\(child)"], in: directory)
+    #expect(result.code == 1)
+    #expect(result.errors == ["lgdev: there is no process \(child)"])
+  }
+
   @Test func `a process that is no daemon, or shows nonsense, is told in one line`() throws {
     let plain = try Sleeper()
     let result = try Program.run(["stats", "\(plain.processID)"], in: directory)

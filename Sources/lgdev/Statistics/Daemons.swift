@@ -92,6 +92,7 @@ struct Daemons: Equatable {
       case .unreadable(let reason): throw HostError("process \(process): \(reason)")
       }
     }
+    guard !hasEnded(process) else { throw HostError("there is no process \(process)") }
     throw HostError("process \(process) shows no counters; it is no lgdev daemon")
   }
 
@@ -135,6 +136,20 @@ struct Daemons: Equatable {
       }
     }
     return nil
+  }
+
+  /// Whether a process is on its way out, or dead and not waited for: it has a number still, and no files any more.
+  private static func hasEnded(_ process: Int32) -> Bool {
+    guard let file = try? FileDescriptor.open("/proc/\(process)/stat"),
+      let bytes = try? file.read(upTo: 1024)
+    else { return true }
+    // Behind the name, which may hold anything: state, parent, group, session, terminal, its group, flags (proc(5)).
+    let line = String(decoding: bytes, as: UTF8.self)
+    guard let fields = line.split(separator: ")").last?.split(separator: " "), fields.count > 6,
+      let flags = UInt32(fields[6])
+    else { return false }
+    let isExiting: UInt32 = 4  // PF_EXITING
+    return flags & isExiting != 0
   }
 
   /// Whether a process goes by this program's name, which everybody may see.
