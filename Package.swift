@@ -107,9 +107,12 @@ let package = Package(
       name: "toy-vmm", dependencies: ["Backends", "Linux", "VirtioRing", "VirtioTesting"],
       path: "Examples/toy-vmm", packageAccess: false, swiftSettings: strict),
 
+    .target(
+      name: "CHostTesting", path: "Tests/CHostTesting",
+      cSettings: [.define("_GNU_SOURCE"), .enableWarning("all"), .treatAllWarnings(as: .error)]),
     // What tests of every room need: waiting, a network and a directory of their own.
     .target(
-      name: "HostTesting", dependencies: ["Linux"], path: "Tests/HostTesting",
+      name: "HostTesting", dependencies: ["Linux", "CHostTesting"], path: "Tests/HostTesting",
       swiftSettings: strict),
     .testTarget(
       name: "LinuxTests", dependencies: ["Linux", "CLinux", "HostTesting"], swiftSettings: strict),

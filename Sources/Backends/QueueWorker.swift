@@ -36,7 +36,7 @@ public enum QueueWorker {
     let state = WorkerState(
       queue: queue, body: body, port: port, control: control, claim: claim)
     do {
-      let thread = try WorkerThread.start(name: name, scheduling: .process, state: state) {
+      let thread = try WorkerThread.start(name: name, inheriting: .process, state: state) {
         (state: consuming WorkerState<Body>) in state.run()
       }
       return RunningQueue(thread: thread, control: control)

@@ -32,8 +32,8 @@ public struct WorkerThread<Result: ~Copyable & Sendable>: ~Copyable, Sendable {
   ///
   /// - Parameters:
   ///   - name: shown by ps and top; cut to 15 bytes, which is all that the kernel keeps.
-  ///   - processors: numbers of the processors it may run on; nil leaves that to `scheduling`.
-  ///   - scheduling: whose processors and policy it has.
+  ///   - processors: numbers of the processors it may run on; nil leaves that to `origin`.
+  ///   - origin: whose filters, processors and policy it has.
   ///   - state: what the thread takes over. It is destroyed when the thread cannot be started.
   ///   - body: what it does. Its return value is what `join()` gives.
   /// - Throws: `.again` when there are too many threads, `.invalidArgument` when none of
@@ -41,13 +41,21 @@ public struct WorkerThread<Result: ~Copyable & Sendable>: ~Copyable, Sendable {
   public static func start<State: ~Copyable & Sendable>(
     name: String,
     processors: [Int]? = nil,
-    scheduling: ThreadScheduling = .caller,
+    inheriting origin: ThreadOrigin = .caller,
     state: consuming State,
     body: @escaping @Sendable (consuming State) -> Result
   ) throws(Errno) -> WorkerThread<Result> {
     let outcome = Outcome<Result>()
     let job = TypedJob(name: name, state: state, body: body, outcome: outcome)
-    return WorkerThread(try launch(job, scheduling, processors: processors), outcome)
+    let thread: pthread_t
+    switch origin {
+    case .caller: thread = try Job.launch(job, origin, processors: processors)
+    case .process:
+      thread = try ThreadStarter.perform { () throws(Errno) in
+        try Job.launch(job, origin, processors: processors)
+      }
+    }
+    return WorkerThread(thread, outcome)
   }
 
   /// Makes a system call that the thread waits in fail with `.interrupted`, unless it is one that is made
@@ -75,12 +83,13 @@ public struct WorkerThread<Result: ~Copyable & Sendable>: ~Copyable, Sendable {
   }
 }
 
-/// Whose processors and scheduling policy a new thread has (sched(7)).
-public enum ThreadScheduling: Sendable {
-  /// Those of the thread that starts it.
+/// Whose what a new thread has without asking: seccomp filters, capabilities, network, processors, scheduling policy.
+public enum ThreadOrigin: Sendable {
+  /// That of the thread that starts it.
   case caller
-  /// The processors of the process's first thread, and no real-time policy unless that has one too: for a thread that
-  /// outlives what its starter does, such as a virtual processor that is pinned and writes DRIVER_OK.
+  /// That of the thread that first made a device (ThreadStarter.swift), with the processors of the process's first
+  /// thread, and no real-time policy unless that has one too: for a thread that outlives what its starter does, such
+  /// as a virtual processor that is confined and pinned and writes DRIVER_OK.
   case process
 }
 
@@ -96,29 +105,58 @@ public struct Nudging: ~Copyable {
   deinit { clinux_nudges_end() }
 }
 
-/// Where the result waits for the joiner.
-///
-/// Unchecked: the thread writes once before it ends and the joiner reads once after pthread_join,
-/// which orders the two.
-private final class Outcome<Result: ~Copyable & Sendable>: @unchecked Sendable {
-  private var result: Result?
-
-  func put(_ result: consuming Result) {
-    self.result = consume result
-  }
-
-  func take() -> Result {
-    guard let result = result.take() else { preconditionFailure("the thread left no result") }
-    return result
-  }
-}
-
 /// What a new thread does, without its types: pthread_create passes one pointer.
-private class Job {
+///
+/// Unchecked: whoever makes one gives it away to the thread that runs it.
+class Job: @unchecked Sendable {
   func run() {}
+
+  /// Starts a joinable thread that runs a job, with the signals of outside blocked.
+  static func launch(
+    _ job: Job, _ origin: ThreadOrigin, processors: [Int]?
+  ) throws(Errno) -> pthread_t {
+    var attributes = pthread_attr_t()
+    // SAFETY: the attributes are a local, initialised here and destroyed on every way out.
+    unsafe pthread_attr_init(&attributes)
+    defer { unsafe pthread_attr_destroy(&attributes) }
+    // SAFETY: as above.
+    if origin == .process { unsafe clinux_pthread_attr_of_process(&attributes) }
+    if let processors {
+      let mask = ProcessorMask(processors)
+      // SAFETY: the call copies the mask's bytes before it returns.
+      let code = unsafe mask.words.withUnsafeBytes { bytes in
+        unsafe clinux_pthread_attr_setaffinity(&attributes, bytes.count, bytes.baseAddress)
+      }
+      guard code == 0 else { throw Errno(rawValue: code) }
+    }
+
+    // A thread inherits its mask, so the mask is set here: the thread never has a moment without. The
+    // caller's own mask does not count: threads of libdispatch block more than should be blocked.
+    let mask = SignalSet.asynchronous.restore()
+    defer { mask.restore() }
+    var thread = pthread_t()
+    let argument = unsafe Unmanaged.passRetained(job)
+    // SAFETY: the new thread takes the reference that passRetained made; if there is no thread, it is
+    // released below.
+    let code = unsafe pthread_create(
+      &thread, &attributes,
+      { argument in
+        if let argument = unsafe argument {
+          unsafe Unmanaged<Job>.fromOpaque(argument).takeRetainedValue().run()
+        }
+        return nil
+      }, argument.toOpaque())
+    guard code == 0 else {
+      unsafe argument.release()
+      throw Errno(rawValue: code)
+    }
+    return thread
+  }
 }
 
-private final class TypedJob<State: ~Copyable & Sendable, Result: ~Copyable & Sendable>: Job {
+private final class TypedJob<State: ~Copyable & Sendable, Result: ~Copyable & Sendable>: Job,
+  @unchecked Sendable
+{
   private let name: String
   private var state: State?
   private let body: @Sendable (consuming State) -> Result
@@ -140,46 +178,4 @@ private final class TypedJob<State: ~Copyable & Sendable, Result: ~Copyable & Se
     guard let state = state.take() else { preconditionFailure("a job runs once") }
     outcome.put(body(state))
   }
-}
-
-/// Starts a joinable thread that runs a job, with the signals of outside blocked.
-private func launch(
-  _ job: Job, _ scheduling: ThreadScheduling, processors: [Int]?
-) throws(Errno) -> pthread_t {
-  var attributes = pthread_attr_t()
-  // SAFETY: the attributes are a local, initialised here and destroyed on every way out.
-  unsafe pthread_attr_init(&attributes)
-  defer { unsafe pthread_attr_destroy(&attributes) }
-  // SAFETY: as above.
-  if scheduling == .process { unsafe clinux_pthread_attr_of_process(&attributes) }
-  if let processors {
-    let mask = ProcessorMask(processors)
-    // SAFETY: the call copies the mask's bytes before it returns.
-    let code = unsafe mask.words.withUnsafeBytes { bytes in
-      unsafe clinux_pthread_attr_setaffinity(&attributes, bytes.count, bytes.baseAddress)
-    }
-    guard code == 0 else { throw Errno(rawValue: code) }
-  }
-
-  // A thread inherits its mask, so the mask is set here: the thread never has a moment without. The
-  // caller's own mask does not count: threads of libdispatch block more than should be blocked.
-  let mask = SignalSet.asynchronous.restore()
-  defer { mask.restore() }
-  var thread = pthread_t()
-  let argument = unsafe Unmanaged.passRetained(job)
-  // SAFETY: the new thread takes the reference that passRetained made; if there is no thread, it is
-  // released below.
-  let code = unsafe pthread_create(
-    &thread, &attributes,
-    { argument in
-      if let argument = unsafe argument {
-        unsafe Unmanaged<Job>.fromOpaque(argument).takeRetainedValue().run()
-      }
-      return nil
-    }, argument.toOpaque())
-  guard code == 0 else {
-    unsafe argument.release()
-    throw Errno(rawValue: code)
-  }
-  return thread
 }

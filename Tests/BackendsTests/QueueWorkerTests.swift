@@ -90,6 +90,33 @@ struct QueueWorkerTests {
     #expect(processors(status) == processors(first))
   }
 
+  @Test(
+    "a confined thread that starts a queue does not confine it", arguments: BlockVariant.engines)
+  func isNotConfined(_ variant: BlockVariant) throws {
+    let image = try TestImage(pattern(4096))
+    let device = try variant.device(image)
+    #expect(device.engineName == (variant.engine == .uring ? "io_uring" : "threads"))
+    let path = image.path
+    let confined = try WorkerThread.start(name: "confined", state: ()) { _ -> [BlockAnswer]? in
+      do {
+        let file = try FileDescriptor.open(path, .readOnly)
+        try Confinement.refuse(Confinement.ring + Confinement.storage + Confinement.threads)
+        var byte: [UInt8] = [0]
+        var refusal: Errno?
+        do throws(Errno) { _ = try file.read(into: &byte, at: 0) } catch { refusal = error }
+        guard refusal == .permission else { return nil }
+        let bed = try BlockBed(device)
+        defer { bed.stop() }
+        return [try bed.read(1, 512), try bed.write(2, pattern(512, seed: 7)), try bed.flush()]
+      } catch { return nil }
+    }
+    let outcome = confined.join()
+    let answers = try #require(outcome, "the thread could not be confined, or starts nothing")
+    #expect(answers.map(\.status) == [0, 0, 0])
+    #expect(answers[0].data == Array(pattern(4096)[512..<1024]))
+    #expect(try image.bytes(at: 1024, count: 512) == pattern(512, seed: 7))
+  }
+
   @Test("a wish that was granted leaves nothing behind that would keep the worker awake")
   func leavesNoBell() throws {
     let control = try WorkerControl()

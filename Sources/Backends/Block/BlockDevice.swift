@@ -65,6 +65,7 @@ public final class BlockDevice: Device {
   init(
     name: String, options: BlockOptions, makeRing: @escaping RingMaker
   ) throws(DeviceError) {
+    ThreadStarter.prepare()
     self.name = name
     self.options = options
     self.makeRing = makeRing
@@ -262,8 +263,11 @@ public final class BlockDevice: Device {
   ) throws(Errno) -> IOUring? {
     guard engineName == Self.uringName else { return nil }
     do throws(Errno) {
-      // At the least as many entries as there are syncs, watches and their ends.
-      return try makeRing(UInt32(max(8, depth)), descriptor)
+      // Whoever starts a queue may be confined, a virtual processor say, and have no io_uring of its own.
+      return try ThreadStarter.perform { [makeRing] () throws(Errno) in
+        // At the least as many entries as there are syncs, watches and their ends.
+        try makeRing(UInt32(max(8, depth)), descriptor)
+      }
     } catch {
       // What one ring could have, many cannot: locked memory, open files.
       guard options.engine == .auto else { throw error }

@@ -74,7 +74,7 @@ struct ConsoleHostParts: ~Copyable, Sendable {
     let name = name
     let host = ConsoleHost(end, self)
     do throws(Errno) {
-      return try WorkerThread.start(name: name, scheduling: .process, state: host) {
+      return try WorkerThread.start(name: name, inheriting: .process, state: host) {
         (host: consuming ConsoleHost<End>) in host.run()
       }
     } catch {

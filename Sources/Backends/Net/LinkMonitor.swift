@@ -21,7 +21,7 @@ final class LinkMonitor: Sendable {
       tap: tap, events: events, stop: try stop.descriptor.duplicate(), link: link)
     watch.look()
     var started = Optional(
-      try WorkerThread.start(name: "\(name)-link", scheduling: .process, state: watch) {
+      try WorkerThread.start(name: "\(name)-link", state: watch) {
         (watch: consuming LinkWatch) in
         watch.run()
         return true

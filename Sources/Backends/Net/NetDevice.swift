@@ -55,6 +55,7 @@ public final class NetDevice: Device {
         "an MTU has \(TapSetup.mtuRange.lowerBound) to \(TapSetup.mtuRange.upperBound) bytes, "
           + "not \(mtu)")
     }
+    ThreadStarter.prepare()
     self.name = name
     address = options.mac
     mtu = UInt16(clamping: options.mtu ?? 0)

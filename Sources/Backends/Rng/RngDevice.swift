@@ -32,6 +32,7 @@ public final class RngDevice: Device {
     guard options.requestLimit > 0 else {
       throw DeviceError("make \(name)", "the limit of a request must be at least 1 byte")
     }
+    ThreadStarter.prepare()
     self.name = name
     self.options = options
     source = try EntropySource(options.source)
