@@ -6,6 +6,7 @@ testpmd sends every frame back; the bed sends frames of random length and conten
 compares.
 """
 
+import itertools
 import time
 
 import frames
@@ -13,6 +14,7 @@ import network
 from bed import Bed, test
 from dpdk import BUFFER, MAC, Testpmd
 from lgdev import Lgdev
+from versions import NEWEST, OLDEST
 
 
 class DpdkBed(Bed):
@@ -21,7 +23,7 @@ class DpdkBed(Bed):
   name = "dpdk"
   started = 0
 
-  def _testpmd(self, packed=False, in_order=False, mergeable=False):
+  def _testpmd(self, packed=False, in_order=False, mergeable=False, version=OLDEST):
     self.started += 1
     guest = self.own(
       Testpmd(
@@ -31,25 +33,26 @@ class DpdkBed(Bed):
         packed,
         in_order,
         mergeable,
+        version,
       ),
       transient=True,
     )
     guest.start()
     return guest
 
-  def _show(self, **kind):
-    guest = self._testpmd(**kind)
+  def _show(self, count=5000, version=OLDEST, **kind):
+    guest = self._testpmd(version=version, **kind)
     if kind.get("mergeable") and kind.get("packed") and not kind.get("in_order"):
       # Frames of two to seven buffers are left out: DPDK sends them in indirect tables, and without
       # IN_ORDER it writes the buffer's id (virtio 1.3, 2.8.6) into the table, not into the ring,
       # where an older chain's is left. So it takes one frame's completion for another's, and uses
       # buffers again that are still under way.
-      frames.exchange(network.TAP, MAC, 5000, BUFFER)
-      frames.exchange(network.TAP, MAC, 1000, 9014, shortest=7 * BUFFER + 100, window=16)
+      frames.exchange(network.TAP, MAC, count, BUFFER)
+      frames.exchange(network.TAP, MAC, count // 5, 9014, shortest=7 * BUFFER + 100, window=16)
     else:
-      frames.exchange(network.TAP, MAC, 5000, 1514)
+      frames.exchange(network.TAP, MAC, count, 1514)
       if kind.get("mergeable"):
-        frames.exchange(network.TAP, MAC, 1000, 9014, window=16)
+        frames.exchange(network.TAP, MAC, count // 5, 9014, window=16)
     guest.stop()
     self.release(guest)
     self.daemon.check_idle()
@@ -91,6 +94,11 @@ class DpdkBed(Bed):
   @test("testpmd: packed ring, in order, mergeable buffers", 40)
   def packed_in_order_mergeable(self):
     self._show(packed=True, in_order=True, mergeable=True)
+
+  @test("the newest testpmd: each kind of ring, in order and not, mergeable buffers and not", 240)
+  def newest(self):
+    for packed, in_order, mergeable in itertools.product((False, True), repeat=3):
+      self._show(500, NEWEST, packed=packed, in_order=in_order, mergeable=mergeable)
 
   @test(
     "killed with SIGKILL while frames flow it leaves the daemon healthy; the next is served",

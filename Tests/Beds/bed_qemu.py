@@ -3,6 +3,7 @@
 death.
 """
 
+import documents
 import guestdisk
 import initramfs
 import network
@@ -11,6 +12,7 @@ from failure import Failure
 from lgdev import Lgdev
 from process import until
 from qemu import Qemu
+from versions import NEWEST, OLDEST
 
 
 class QemuBed(Bed):
@@ -42,7 +44,7 @@ class QemuBed(Bed):
     )
     self._boot("qemu-1")
 
-  def _boot(self, name):
+  def _boot(self, name, version=OLDEST):
     sockets = self.daemon.sockets
     self.guest = self.own(
       Qemu(
@@ -55,6 +57,7 @@ class QemuBed(Bed):
         ],
         nets=[sockets["net0"]],
         rngs=[sockets["rng0"]],
+        version=version,
       )
     )
     self.guest.boot()
@@ -159,9 +162,52 @@ class QemuBed(Bed):
     network.guest_up(self.shell)
     network.ping(self.shell)
     guestdisk.check_kernel_log(self.shell)
+    self._power_off()
+
+  @test("the newest QEMU: both rings, random numbers, ping and TCP, a reboot", 240)
+  def newest(self):
+    self._boot("qemu-newest", NEWEST)
+    self.rings()
+    guestdisk.fio_write(self.shell, "vdb", "8M")
+    network.guest_up(self.shell)
+    network.ping(self.shell)
+    network.transfer(self.shell, 10)
+    self.guest.reboot()
+    self._mount_tools()
+    guestdisk.check_ext4(self.shell, "vda", self.digest)
+    guestdisk.fio_check(self.shell, "vdb", "8M")
+    self.shell.run("[ $(head -c 4096 /dev/hwrng | wc -c) = 4096 ]")
+    network.guest_up(self.shell)
+    network.ping(self.shell)
+    guestdisk.check_kernel_log(self.shell)
+    self._power_off()
+
+  def _power_off(self):
     self.guest.power_off()
     self.release(self.guest)
     self.daemon.check_idle()
+
+  @test("README's QEMU starts with four processors, and its disk has a queue for each", 120)
+  def readme(self):
+    options = ["--block", f"path={self.disk('readme', 16)},format=raw", "--net", "tap=bed1", "--rng"]
+    daemon = self.own(Lgdev(self.room, "readme-lgdev", options, ["block0", "rng0", "net0"]), transient=True)
+    words = documents.command("README.md", "qemu-system-x86_64")
+    for device in ("block0", "rng0", "net0"):
+      words = [word.replace(f"/tmp/vm/{device}.sock", daemon.sockets[device]) for word in words]
+    # This machine may have no KVM; what the readers' guest boots from is theirs.
+    words[words.index("kvm")] = "tcg"
+    guest = self.own(
+      Qemu.of_words(self.room, "qemu-readme", [*words, "-smp", "4"], NEWEST, blocks=1, rngs=1, nets=1),
+      transient=True,
+    )
+    guest.boot()
+    queues = guest.shell.run("ls /sys/block/vda/mq | wc -l")
+    if queues != "4":
+      raise Failure(f"the disk has {queues} queues")
+    guest.power_off()
+    self.release(guest)
+    daemon.check_stop()
+    self.release(daemon)
 
   @test("SIGTERM ends the daemon within a second and leaves nothing behind", 10)
   def end(self):

@@ -9,10 +9,12 @@ import guestdisk
 import guests
 import network
 import terminal
+import uml
 from bed import Bed, test
 from failure import Failure
 from lgdev import Lgdev
 from process import run, until
+from versions import NEWEST
 
 _MAC = "52:54:00:17:00:02"
 
@@ -52,9 +54,13 @@ class UmlBed(Bed):
     self._boot("uml-1")
 
   def _boot(self, name):
+    self._boot_with(guests.choose(self.room), name)
+
+  def _boot_with(self, version, name):
     sockets = self.daemon.sockets
     self.guest = self.own(
-      guests.make(
+      guests.make_with(
+        version,
         self.room,
         name,
         blocks=[sockets["block0"], sockets["block1"]],
@@ -168,6 +174,20 @@ class UmlBed(Bed):
     self.terminal.drain()
     terminal.session(self.shell, self.terminal)
     self._power_off()
+
+  @test("the newest User-mode Linux finds its files, writes, answers ping and types", 120)
+  def newest(self):
+    # Where it does not boot, no other is newer.
+    version = NEWEST if uml.runs(self.room, NEWEST) else guests.choose(self.room)
+    self._boot_with(version, "uml-newest")
+    guestdisk.check_ext4(self.shell, "vda", self.digest)
+    guestdisk.fio_write(self.shell, "vdb", "16M")
+    network.guest_up(self.shell)
+    network.ping(self.shell)
+    network.transfer(self.shell, 10)
+    terminal.session(self.shell, self.terminal)
+    self._power_off()
+    return uml.release(self.room, version) if version else "QEMU"
 
   @test("SIGTERM ends the daemon within a second and leaves nothing behind", 10)
   def end(self):

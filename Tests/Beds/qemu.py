@@ -30,8 +30,6 @@ class Qemu:
     self, room, name, blocks=(), nets=(), rngs=(), memory="512M", version=OLDEST, reconnects=False,
     pluggable=False, consoles=(), tools=False, queues=2,
   ):
-    archive = room.file("initramfs")
-    modules = initramfs.build(room.cache, archive)
     devices = []
 
     def add(name, device):
@@ -65,6 +63,26 @@ class Qemu:
         "-device",
         "virtio-blk-pci,drive=tools",
       ]
+    machine = [
+      "-machine", "q35,accel=tcg,memory-backend=memory", "-smp", "2", "-m", memory,
+      "-object", f"memory-backend-memfd,id=memory,size={memory},share=on",
+    ]
+    self._devices = {
+      "blocks": len(blocks), "nets": len(nets), "consoles": len(consoles), "rngs": len(rngs),
+    }
+    self._start(room, name, version, [*machine, *devices])
+
+  @classmethod
+  def of_words(cls, room, name, words, version, **devices):
+    """A guest on a machine that words of QEMU's command line describe; `devices` says how many of each kind it has."""
+    guest = cls.__new__(cls)
+    guest._tools, guest._devices = None, devices
+    guest._start(room, name, version, words)
+    return guest
+
+  def _start(self, room, name, version, machine):
+    archive = room.file("initramfs")
+    modules = initramfs.build(room.cache, archive)
     monitor = room.socket(f"{name}.qmp")
     self.process = Process(
       name,
@@ -78,16 +96,8 @@ class Qemu:
         "stdio",
         "-qmp",
         f"unix:{monitor},server=on,wait=off",
-        "-machine",
-        "q35,accel=tcg,memory-backend=memory",
         "-cpu",
         "max",
-        "-smp",
-        "2",
-        "-m",
-        memory,
-        "-object",
-        f"memory-backend-memfd,id=memory,size={memory},share=on",
         "-kernel",
         initramfs.kernel(room.cache),
         "-initrd",
@@ -95,14 +105,11 @@ class Qemu:
         "-append",
         "console=ttyS0 quiet panic=-1 tsc=reliable mitigations=off MODULE_FOLDER=/modules "
         f"MODULES={','.join(modules)}",
-        *devices,
+        *machine,
       ],
       room.file(f"{name}.log"),
       stdin=subprocess.PIPE,
     )
-    self._devices = {
-      "blocks": len(blocks), "nets": len(nets), "consoles": len(consoles), "rngs": len(rngs),
-    }
     self.shell = GuestShell(self.process, self.process.log)
     self.qmp = Qmp(self.process, monitor)
     self.logs = [self.process.log]

@@ -116,6 +116,10 @@ def main(arguments):
     if subprocess.run([f"{HERE}/setup.sh", CACHE]).returncode != 0:
       return 1
   sandbox.enter()
+  # nohup(1) and shells in the background have programs ignore these, and what beds start would, too.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
+  for number in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_DFL)
   passed = failed = 0
   start = time.monotonic()
   with sandbox.Room(CACHE, "run") as room:
