@@ -16,6 +16,7 @@ import subprocess
 import time
 
 import places
+import abreast
 import build
 from failure import Failure
 from initramfs import Archive
@@ -156,6 +157,11 @@ class Verdict:
       line = text[at:].split("\n", 1)[0]
       self.failed.append(f"the host's kernel complains: {line.strip()}")
       self._tail = text[at:].splitlines()[:_COMPLAINT_LINES]
+
+  def result(self, machine):
+    """The same for who counts."""
+    where = [f"log: {os.path.relpath(machine.log)}"] if self.failed else []
+    return abreast.Result(len(self.passed), len(self.failed), self.lines() + where)
 
   def lines(self):
     """The failures with what was said there, how a broken log goes on, and the figures."""

@@ -99,7 +99,7 @@ class Test:
     verdict = machine.run(_LIMIT, self._meanwhile)
     if windows:
       windows.finish(verdict)
-    return abreast.result(verdict, machine)
+    return verdict.result(machine)
 
 
 def _matrix():

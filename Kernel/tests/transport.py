@@ -47,7 +47,7 @@ def _run(script):
   with open(f"{_SCRIPTS}/{script}.sh") as source, open(f"{_SCRIPTS}/lib.inc") as shared:
     text = shared.read() + source.read()
   machine = Machine(f"transport-{script}", kernel, text, files, memory=_LIMIT, **_HARDWARE.get(script, {}))
-  return abreast.result(machine.run(_SECONDS), machine)
+  return machine.run(_SECONDS).result(machine)
 
 
 def _demo():

@@ -25,6 +25,7 @@ def exchange(interface, mac, count, longest, shortest=60, window=64, seconds=20)
   swapped. At most `window` are on their way at a time.
   """
   guest = bytes.fromhex(mac.replace(":", ""))
+  _await_room(interface, guest, seconds)
   rng = random.Random(count * longest)
   pool = os.urandom(longest * 2)
   link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_PROTOCOL))
@@ -56,6 +57,34 @@ def exchange(interface, mac, count, longest, shortest=60, window=64, seconds=20)
         returned += 1
       if time.monotonic() > end:
         raise Failure(f"{sent} frames were sent, {returned} came back within {patience(seconds)} s")
+  finally:
+    link.close()
+
+
+def _await_room(interface, guest, seconds):
+  """Waits until a frame comes back. Then what others have left in the tap's queue is gone: while it is full the
+  kernel drops what is sent, without a word.
+  """
+  frame = guest + _HOST + struct.pack("!H", _UNHEARD) + b"is there room?".ljust(60)
+  link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_UNHEARD))
+  link.bind((interface, _UNHEARD))
+  link.settimeout(0.1)
+  end = time.monotonic() + patience(seconds)
+  try:
+    while time.monotonic() < end:
+      try:
+        link.send(frame)
+      except OSError as error:
+        if error.errno != errno.ENOBUFS:
+          raise
+      try:
+        while True:
+          came, address = link.recvfrom(65536)
+          if address[2] != _PACKET_OUTGOING and came[12:] == frame[12:]:
+            return
+      except TimeoutError:
+        pass
+    raise Failure(f"no frame came back within {patience(seconds)} s")
   finally:
     link.close()
 

@@ -6,16 +6,20 @@ usage: run.py [--list] [BED[/WORD]...]
 
 Without names every bed runs. BED/WORD runs a bed only as far as the last test whose title holds
 WORD: what a test needs, earlier ones have made. A bed named twice runs once, as far as either
-asks. The last line is `N passed, N failed`; the exit code is 0 when none failed. Environment: LGDEV
-(the program under test, default .build/release/lgdev), LGDEV_LOG_LEVEL, LGDEV_BED_BROKEN (versions.py).
+asks. Several beds run abreast, each in a room of its own, and what one says is shown when it ends. The last
+line is `N passed, N failed`; the exit code is 0 when none failed. Environment: LGDEV (the program under
+test, default .build/release/lgdev), LGDEV_LOG_LEVEL, LGDEV_BED_BROKEN (versions.py), JOBS (abreast.py).
 """
 
+import functools
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 
+import abreast
 import guests
 import lgdev
 import sandbox
@@ -33,7 +37,8 @@ from patience import patience
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CACHE = os.path.join(os.path.dirname(os.path.dirname(HERE)), ".build", "beds")
-BEDS = [GuestsBed, UmlBed, BlockBed, DpdkBed, QemuBed, PauseBed]
+# The longest first.
+BEDS = [PauseBed, QemuBed, BlockBed, UmlBed, DpdkBed, GuestsBed]
 # Run by name, by `make test-fuse`.
 OTHERS = [FuseBed, FuseMountBed, FuseLiveBed]
 
@@ -93,6 +98,24 @@ def _run_bed(kind, words, room):
   return passed, failed
 
 
+def _run_alone(name, words):
+  """A bed in a process of its own. - Returns: what came of it."""
+  command = [sys.executable, os.path.abspath(__file__), *(f"{name}/{word}" for word in words)]
+  done = subprocess.run(
+    command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+  lines = done.stdout.splitlines()
+  counts = re.fullmatch(r"(\d+) passed, (\d+) failed", lines[-1]) if lines else None
+  if not counts:
+    return abreast.Result(0, 1, [*lines, f"FAIL  ended with {done.returncode}"])
+  return abreast.Result(int(counts[1]), int(counts[2]), lines[:-1])
+
+
+def _run_all(chosen):
+  passed, failed = abreast.run({name: functools.partial(_run_alone, name, words) for name, words in chosen.items()})
+  print(f"{passed} passed, {failed} failed")
+  return 1 if failed else 0
+
+
 def main(arguments):
   # A bed that is named twice runs once, as far as the later of its words.
   chosen = {}
@@ -115,19 +138,19 @@ def main(arguments):
   if os.environ.get(sandbox.MARK) is None:
     if subprocess.run([f"{HERE}/setup.sh", CACHE]).returncode != 0:
       return 1
+  if len(chosen) > 1:
+    return _run_all(chosen)
   sandbox.enter()
   # nohup(1) and shells in the background have programs ignore these, and what beds start would, too.
   signal.signal(signal.SIGINT, signal.default_int_handler)
   for number in (signal.SIGHUP, signal.SIGQUIT):
     signal.signal(number, signal.SIG_DFL)
-  passed = failed = 0
   start = time.monotonic()
-  with sandbox.Room(CACHE, "run") as room:
+  [(name, words)] = chosen.items()
+  with sandbox.Room(CACHE, f"run/{name}") as room:
     print(f"Guests of User-mode Linux's kind: {guests.name(room)}", flush=True)
-    for name, words in chosen.items():
-      good, bad = _run_bed(by_name[name], words, room)
-      passed, failed = passed + good, failed + bad
-  print(f"{time.monotonic() - start:.0f} s; logs in {os.path.relpath(CACHE)}/run")
+    passed, failed = _run_bed(by_name[name], words, room)
+  print(f"{time.monotonic() - start:.0f} s; logs in {os.path.relpath(room.path)}")
   print(f"{passed} passed, {failed} failed")
   return 1 if failed else 0
 

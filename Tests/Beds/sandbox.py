@@ -49,14 +49,14 @@ class Room:
   """
 
   def __init__(self, cache, name):
-    os.makedirs(cache, exist_ok=True)
+    self.path = os.path.join(cache, name)
+    os.makedirs(os.path.dirname(self.path), exist_ok=True)
     self.cache = cache
-    self._lock = open(os.path.join(cache, "lock"), "w")
+    self._lock = open(f"{self.path}.lock", "w")
     try:
       fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
       sys.exit(f"beds: another run holds {self._lock.name}: wait for its end")
-    self.path = os.path.join(cache, name)
     shutil.rmtree(self.path, ignore_errors=True)
     os.makedirs(self.path)
     self.short = tempfile.mkdtemp(prefix="lgdev-bed-", dir="/tmp")

@@ -1,5 +1,5 @@
-# SPDX-License-Identifier: GPL-2.0-only
-"""Jobs that run abreast, one for each processor of this machine: a host in QEMU seldom keeps more than one busy.
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs that run abreast, one for each processor of this machine: a guest in QEMU seldom keeps more than one busy.
 
 A job is a function that returns its Result. Jobs begin in the order in which they are given, so the longest come
 first. Each is reported when it ends. Environment: JOBS, how many run at once.
@@ -20,12 +20,6 @@ class Result:
   passed: int
   failed: int
   lines: list
-
-
-def result(verdict, machine):
-  """What a machine's verdict (machine.py) comes to."""
-  where = [f"log: {os.path.relpath(machine.log)}"] if verdict.failed else []
-  return Result(len(verdict.passed), len(verdict.failed), verdict.lines() + where)
 
 
 def _timed(job):
