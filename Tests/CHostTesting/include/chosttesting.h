@@ -30,4 +30,12 @@ enum {
 // Returns: 0, or an error number.
 int chosttesting_refuse(const int *calls, size_t count);
 
+// Makes a file a FUSE file system of one file, which /dev/fuse's descriptor serves, for the calling thread and the
+// threads that it starts (mount_namespaces(7)). It goes with the last of them.
+// Returns: 0, or an error number.
+int chosttesting_mount_fuse_file(int device, const char *path);
+
+// Takes it away again. Returns: 0, or an error number.
+int chosttesting_unmount(const char *path);
+
 #endif
