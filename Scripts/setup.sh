@@ -30,7 +30,8 @@ if [ "$1" = test ]; then
   packages="$packages python3 valgrind qemu-system-x86 qemu-utils util-linux"
   # Partition tables and file systems of every kind.
   packages="$packages fdisk gdisk e2fsprogs dosfstools xfsprogs btrfs-progs squashfs-tools ntfs-3g
-exfatprogs f2fs-tools cryptsetup-bin xorriso"
+exfatprogs f2fs-tools cryptsetup-bin xorriso erofs-utils udftools nilfs-tools jfsutils reiserfsprogs ocfs2-tools
+bcache-tools"
 fi
 # shellcheck disable=SC2086 # one word per package is meant
 Scripts/install-packages.sh $packages

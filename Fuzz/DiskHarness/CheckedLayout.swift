@@ -6,9 +6,11 @@ public import DiskLayout
 
 /// Reads an image's layout, and traps where something is wrong with it that no image may lead to.
 @discardableResult
-public func checkedLayout(_ image: SparseImage, sectorSize: Int? = nil) -> DiskLayout {
+public func checkedLayout(
+  _ image: SparseImage, sectorSize: Int? = nil, usesLostGPT: Bool = false
+) -> DiskLayout {
   let reader = CheckedReader(image)
-  let layout = DiskLayout.read(from: reader, sectorSize: sectorSize)
+  let layout = DiskLayout.read(from: reader, sectorSize: sectorSize, usesLostGPT: usesLostGPT)
   precondition(layout.byteCount == image.byteCount)
   precondition(layout.sectorSize == 512 || layout.sectorSize == 4096)
   precondition(layout.partitions.count <= DiskLayout.entryLimit)
@@ -32,7 +34,9 @@ public func checkedLayout(_ image: SparseImage, sectorSize: Int? = nil) -> DiskL
 
   precondition(layout.warnings.count <= DiskLayout.warningLimit)
   for warning in layout.warnings { precondition(isPlain(warning), "a control character") }
-  for link in layout.labelLinks + layout.uuidLinks {
+  for link in layout.labelLinks + layout.uuidLinks + layout.partitionLabelLinks
+    + layout.partitionUUIDLinks
+  {
     precondition((1...255).contains(link.name.utf8.count))
     precondition(isPlain(link.name) && !link.name.contains("/"))
     precondition(link.name != "." && link.name != "..")

@@ -4,6 +4,7 @@
 //
 //   byte 0       bits 0 and 1: the sector size that is known (none, 512, 4096, nonsense)
 //                bit 2: a GPT's checksums are made right before the image is read
+//                bit 3: a GPT that Linux does not see is used
 //   bytes 1–8    the image's size, little-endian
 //   then pieces  offset (8 bytes), length (2 bytes), the bytes
 //
@@ -17,6 +18,8 @@ public struct DiskInput: Sendable {
   public var sectorSize: Int?
   /// Whether a GPT's checksums are made right before the image is read.
   public var repairsChecksums: Bool
+  /// Whether a GPT that Linux does not see is used.
+  public var usesLostGPT: Bool
   /// The image.
   public var image: SparseImage
 
@@ -27,6 +30,7 @@ public struct DiskInput: Sendable {
     let choices = input.first ?? 0
     sectorSize = Self.sectorSizes[Int(choices & 3)]
     repairsChecksums = choices & 4 != 0
+    usesLostGPT = choices & 8 != 0
     func number(_ offset: Int, _ count: Int) -> UInt64 {
       (0..<count).reversed().reduce(0) { number, index in
         number << 8 | UInt64(offset + index < input.count ? input[offset + index] : 0)
@@ -46,7 +50,7 @@ public struct DiskInput: Sendable {
   public func run() -> DiskLayout {
     var image = image
     if repairsChecksums { image.repairChecksums() }
-    return checkedLayout(image, sectorSize: sectorSize)
+    return checkedLayout(image, sectorSize: sectorSize, usesLostGPT: usesLostGPT)
   }
 }
 

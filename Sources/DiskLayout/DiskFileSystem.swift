@@ -32,14 +32,48 @@ public struct DiskFileSystem: Equatable, Sendable {
     case exfat
     /// ISO 9660.
     case iso9660
+    /// UDF, alone or beside ISO 9660.
+    case udf
     /// F2FS.
     case f2fs
+    /// JFS.
+    case jfs
+    /// ReiserFS.
+    case reiserfs
+    /// NILFS2.
+    case nilfs2
+    /// OCFS2.
+    case ocfs2
+    /// Minix.
+    case minix
+    /// cramfs.
+    case cramfs
     /// EROFS.
     case erofs
     /// An encrypted volume (LUKS).
     case luks = "crypto_LUKS"
     /// A physical volume of LVM2.
     case lvm2 = "LVM2_member"
+    /// A member of an md array.
+    case linuxRAID = "linux_raid_member"
+    /// A member of a bcache set.
+    case bcache
+    /// A member of a ZFS pool.
+    case zfs = "zfs_member"
+
+    /// Whether it has no file system of its own, but is a part of something or has something in it.
+    var isContainer: Bool {
+      switch self {
+      case .luks, .lvm2, .linuxRAID, .bcache, .zfs: true
+      default: false
+      }
+    }
+
+    /// Whether nothing else is looked for once it is found: what it has in it shows through.
+    var endsSearch: Bool { self == .luks || self == .lvm2 || self == .linuxRAID }
+
+    /// Whether it is commonly beside another on purpose.
+    var isTolerant: Bool { self == .udf || self == .iso9660 }
   }
 
   /// What it is.
@@ -54,6 +88,11 @@ public struct DiskFileSystem: Equatable, Sendable {
 
   /// Its format's version, spelt as blkid(8) does: "FAT32", "1.0". Nil where it has none.
   public internal(set) var version: String?
+
+  /// What mount(8) needs besides `ro` where the storage cannot be written: the file system was not unmounted, and
+  /// would have its journal played back. Nil where it needs nothing. XFS does not show whether it does, and always
+  /// has it.
+  public internal(set) var readOnlyOptions: String?
 
   /// Its label, with U+FFFD for what is no UTF-8. It may hold any character but U+0000; nil where it has
   /// none. For the name of a link see ``safeFileName(_:)``.

@@ -30,7 +30,8 @@ extension DiskLayout {
   ///         "kind": "ext4",             what blkid(8) calls TYPE
   ///         "label": "root",
   ///         "uuid": "…",
-  ///         "version": "1.0"
+  ///         "version": "1.0",
+  ///         "readOnlyOptions": null     for mount(8), besides ro: noload, norecovery, rescue=nologreplay
   ///       }
   ///     }
   ///   ],
@@ -76,6 +77,7 @@ extension DiskFileSystem {
       ("label", JSONText(label)),
       ("uuid", JSONText(uuid)),
       ("version", JSONText(version)),
+      ("readOnlyOptions", JSONText(readOnlyOptions)),
     ])
   }
 }

@@ -11,7 +11,8 @@
 //  1. Sector 0 is looked at for an MBR, as Linux does it (block/partitions/msdos.c): the signature, and boot
 //     flags that are 0 or 0x80. A type 0xee entry says that a GPT is what counts.
 //  2. The GPT's header is looked for at sector 1, of 512 bytes and then of 4096; where that is broken, at
-//     the end of the disk, and where the broken one says that its backup is.
+//     the end of the disk, and where the broken one says that its backup is. A backup alone, without an MBR that
+//     protects it, counts on request only: the first sectors are somebody else's.
 //  3. Without a GPT the MBR's entries count, and the chains of its extended partitions.
 //  4. Each partition is looked at for a file system, and so is the disk as a whole.
 
@@ -70,34 +71,84 @@ public struct DiskLayout: Equatable, Sendable {
   ///   - reader: the image.
   ///   - sectorSize: the logical sector size that the guest sees, 512 or 4096, where it is known: an MBR
   ///     does not tell its own. A GPT is found with either all the same. Other values count as unknown.
-  public static func read(from reader: some ImageReader, sectorSize: Int? = nil) -> DiskLayout {
+  ///   - usesLostGPT: whether a GPT counts that Linux does not see: the MBR before it is somebody else's, or only the
+  ///     backup in the last sector is left. Whatever else is on the disk may be newer.
+  public static func read(
+    from reader: some ImageReader, sectorSize: Int? = nil, usesLostGPT: Bool = false
+  ) -> DiskLayout {
     let image = BoundedImage(reader)
     if image.byteCount < 512 {
       image.warn("the image is smaller than a sector")
     } else if image.byteCount % 512 != 0 {
       image.warn("the image ends in a part of a sector")
     }
-    let wholeDisk = DiskFileSystem.find(in: image, at: 0, byteCount: image.byteCount)
-    var scan = TableScan(image, sectorSize: sectorSize, wholeDisk: wholeDisk)
+    var wholeDisk = DiskFileSystem.find(in: image, at: 0, byteCount: image.byteCount)
+    var scan = TableScan(
+      image, sectorSize: sectorSize, usesLostGPT: usesLostGPT, wholeDisk: wholeDisk)
     scan.run()
     var layout = scan.layout
     for index in layout.partitions.indices where !layout.partitions[index].isExtended {
       let partition = layout.partitions[index]
-      layout.partitions[index].fileSystem = DiskFileSystem.find(
+      let found = DiskFileSystem.find(
         in: image, at: partition.start, byteCount: partition.byteCount)
+      layout.partitions[index].fileSystem = choose(found, on: partition.fileName, image)
     }
-    if let wholeDisk {
-      // A hybrid ISO image is both. Anything else was there before the partitions were.
-      if layout.partitions.isEmpty || wholeDisk.kind == .iso9660 {
-        layout.fileSystem = wholeDisk
-      } else {
-        image.warn(
-          "the whole disk looks like \(wholeDisk.kind.rawValue) too, perhaps left over: "
-            + "its partitions are used")
-      }
+    if layout.hasMemberAtEnd(wholeDisk) {
+      wholeDisk = DiskFileSystem.find(
+        in: image, at: 0, byteCount: image.byteCount, withoutRAID: true)
     }
+    layout.use(wholeDisk, image)
+    // What a file system on the whole disk has left may look so, too.
+    if wholeDisk.isEmpty {
+      layout.warnOfOtherSectorSize(reader, image, isKnown: scan.knownSectorSize != nil)
+    }
+    layout.warnOfTwins(image)
     layout.warnings = image.warnings
     return layout
+  }
+
+  /// What an area has, as blkid(8) decides it. - Returns: nil where that is ambivalent, which becomes a warning.
+  private static func choose(
+    _ found: [DiskFileSystem], on name: String, _ image: BoundedImage
+  ) -> DiskFileSystem? {
+    if found.count > 1, found.contains(where: { !$0.kind.isTolerant }) {
+      let kinds = found.map(\.kind.rawValue).joined(separator: " and like ")
+      image.warn(
+        "\(name) looks like \(kinds), of which all but one are left over: it is shown without; "
+          + "'wipefs' shows them and removes what is wrong")
+      return nil
+    }
+    return found.first
+  }
+
+  /// Whether what looks like a member of an array on the whole disk is one on its last partition: a superblock of
+  /// version 0.90 does not say where it is.
+  private func hasMemberAtEnd(_ wholeDisk: [DiskFileSystem]) -> Bool {
+    guard let member = wholeDisk.first, member.kind == .linuxRAID else { return false }
+    return partitions.contains {
+      $0.fileSystem?.kind == .linuxRAID && $0.fileSystem?.uuid == member.uuid
+    }
+  }
+
+  private mutating func use(_ wholeDisk: [DiskFileSystem], _ image: BoundedImage) {
+    guard !partitions.isEmpty else {
+      fileSystem = Self.choose(wholeDisk, on: "the disk", image)
+      return
+    }
+    for found in wholeDisk {
+      let name = found.kind.rawValue
+      if found.kind.isTolerant {
+        // A hybrid ISO image is both.
+        fileSystem = fileSystem ?? found
+      } else if found.kind.isContainer {
+        fileSystem = fileSystem ?? found
+        image.warn("the whole disk is \(name) too: its partitions may be a part of what is in that")
+      } else {
+        // It was there before the partitions were.
+        image.warn(
+          "the whole disk looks like \(name) too, perhaps left over: its partitions are used")
+      }
+    }
   }
 
   init(byteCount: UInt64) { self.byteCount = byteCount }

@@ -74,7 +74,8 @@ private let guidNames: [String: String] = [
 ]
 
 private let byteNames: [UInt8: String] = [
-  0x01: "FAT12", 0x04: "FAT16 <32M", 0x05: "Extended", 0x06: "FAT16", 0x07: "HPFS/NTFS/exFAT",
+  0x00: "Empty", 0x01: "FAT12", 0x04: "FAT16 <32M", 0x05: "Extended", 0x06: "FAT16",
+  0x07: "HPFS/NTFS/exFAT",
   0x0b: "W95 FAT32", 0x0c: "W95 FAT32 (LBA)", 0x0e: "W95 FAT16 (LBA)",
   0x0f: "W95 Extended (LBA)", 0x11: "Hidden FAT12", 0x14: "Hidden FAT16 <32M",
   0x16: "Hidden FAT16", 0x17: "Hidden HPFS/NTFS", 0x1b: "Hidden W95 FAT32",

@@ -7,14 +7,19 @@ struct TableScan {
   let image: BoundedImage
   /// What the caller knows of the sector size.
   let knownSectorSize: Int?
-  /// The file system on the whole disk, if any.
-  let wholeDisk: DiskFileSystem?
+  /// Whether a GPT that Linux does not see is used.
+  let usesLostGPT: Bool
+  /// What the whole disk has besides.
+  let wholeDisk: [DiskFileSystem]
   var layout: DiskLayout
   /// How many logical partitions have a number.
   var logicalCount = 0
 
-  init(_ image: BoundedImage, sectorSize: Int?, wholeDisk: DiskFileSystem?) {
+  init(
+    _ image: BoundedImage, sectorSize: Int?, usesLostGPT: Bool, wholeDisk: [DiskFileSystem]
+  ) {
     self.image = image
+    self.usesLostGPT = usesLostGPT
     knownSectorSize = sectorSize == 512 || sectorSize == 4096 ? sectorSize : nil
     self.wholeDisk = wholeDisk
     layout = DiskLayout(byteCount: image.byteCount)
@@ -26,8 +31,10 @@ struct TableScan {
 
   mutating func run() {
     let mbr = MBR(image.bytes(at: 0, count: 512))
-    if let mbr, mbr.isProtective, mbr.hasValidFlags {
+    if let mbr, mbr.isProtective {
       readProtected(mbr)
+    } else if let mbr, mbr.namesGPT, mbr.hasValidFlags {
+      readMisplaced()
     } else if let mbr, isTable(mbr) {
       if case .good = primaryGPT {
         image.warn("there is a GPT, but the MBR is not for one: the MBR is used")
@@ -43,14 +50,13 @@ struct TableScan {
   /// Whether a boot record is a partition table, and not a file system's boot sector.
   private func isTable(_ mbr: MBR) -> Bool {
     guard mbr.hasValidFlags, !mbr.entries.isEmpty else { return false }
-    switch wholeDisk?.kind {
-    case .vfat, .ntfs, .exfat:
-      // Their boot sectors end in 55 AA themselves. Some have a table in them that shows the file system
-      // as a partition which begins at sector 0.
-      return mbr.entries.allSatisfy {
-        $0.start > 0 && $0.start < image.byteCount / UInt64(layout.sectorSize)
-      }
-    default: return true
+    guard wholeDisk.contains(where: { [.vfat, .ntfs, .exfat].contains($0.kind) }) else {
+      return true
+    }
+    // Their boot sectors end in 55 AA themselves. Some have a table in them that shows the file system
+    // as a partition which begins at sector 0.
+    return mbr.entries.allSatisfy {
+      $0.start > 0 && $0.start < image.byteCount / UInt64(layout.sectorSize)
     }
   }
 
@@ -72,14 +78,21 @@ struct TableScan {
     }
   }
 
+  /// There is an entry for a GPT that does not begin where it should: Linux then uses neither table.
+  private mutating func readMisplaced() {
+    image.warn("the MBR's entry for a GPT does not begin at sector 1, so Linux sees no partition")
+    if usesLostGPT, let gpt = findGPT(canBeAnywhere: true) { use(gpt) }
+  }
+
   /// The disk has no table that Linux would look at: a file system, a GPT whose MBR is lost, or nothing.
   private mutating func readUnprotected(_ mbr: MBR?) {
-    if wholeDisk == nil {
-      if let gpt = findGPT(canBeAnywhere: mbr == nil) {
+    if wholeDisk.isEmpty || usesLostGPT {
+      if let gpt = findGPT(canBeAnywhere: usesLostGPT) {
         image.warn("there is no protective MBR, without which Linux does not see the GPT")
         use(gpt)
         return
       }
+      warnOfLostGPT()
       if let mbr, mbr.hasValidFlags {
         // A table without partitions.
         use(mbr)
@@ -88,6 +101,22 @@ struct TableScan {
       }
     } else if case .good = primaryGPT {
       image.warn("there is a GPT without a protective MBR: the file system on the disk is used")
+    } else {
+      warnOfLostGPT()
+    }
+  }
+
+  /// Says that a disk whose first sectors are somebody else's has a GPT's backup in its last ones.
+  private func warnOfLostGPT() {
+    guard !usesLostGPT else { return }
+    for size in sectorSizes {
+      let count = image.byteCount / UInt64(size)
+      guard count > 2, case .good = GPT.look(in: image, at: count - 1, sectorSize: size) else {
+        continue
+      }
+      image.warn(
+        "the last sector has the backup of a GPT, of which the first has nothing: it is not used")
+      return
     }
   }
 

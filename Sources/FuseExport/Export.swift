@@ -3,7 +3,7 @@
 // Export: guest disks as files, from the images to the mounted directory.
 //
 //     disk, part1 …   the image and its partitions, as files of their own size
-//     by-label/       links to them by their file systems' labels; by-uuid/ likewise
+//     by-label/       links to them by their file systems' labels; by-uuid/, by-partlabel/, by-partuuid/ likewise
 //     info.json       what is known of them
 //
 // The pieces, from the inside out: an ImageSpan keeps requests within their bytes; an ExportImage is a disk
@@ -76,8 +76,7 @@ public final class Export: Sendable {
       name = "\(plain).\(number)"
       number += 1
     }
-    return try ExportImage(
-      view, name: name, isGrowable: options.isGrowable, trouble: trouble.separate())
+    return try ExportImage(view, name: name, options, trouble: trouble.separate())
   }
 
   // MARK: Life

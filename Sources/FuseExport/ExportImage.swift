@@ -20,6 +20,9 @@ final class ExportImage: Sendable {
   /// Whether it may become longer and shorter.
   let isGrowable: Bool
   let trouble: TroubleReport
+  /// How its tables are read: see `DiskLayout.read`.
+  private let sectorSize: Int?
+  private let usesLostGPT: Bool
   private let byteCount: Atomic<UInt64>
   /// The size when the image was last looked after.
   private let inspectedByteCount: Atomic<UInt64>
@@ -54,28 +57,34 @@ final class ExportImage: Sendable {
   private static let interval: UInt64 = 1_000_000_000  // ns
 
   init(
-    _ view: DiskView, name: String, isGrowable: Bool, trouble: TroubleReport
+    _ view: DiskView, name: String, _ options: ExportOptions, trouble: TroubleReport
   ) throws(ExportError) {
     self.view = view
     self.name = name
-    self.isGrowable = isGrowable && view.isWritable && !view.isBlockDevice
+    sectorSize = options.sectorSize ?? view.sectorSize
+    usesLostGPT = options.usesLostGPT
+    isGrowable = options.isGrowable && view.isWritable && !view.isBlockDevice
     self.trouble = trouble
     do throws(Errno) {
       let size = try view.readByteCount()
       byteCount = Atomic(size)
       inspectedByteCount = Atomic(size)
-      content = Mutex(try Self.look(at: view, size, MonotonicClock.nanoseconds))
+      content = Mutex(
+        try Self.look(
+          at: view, size, MonotonicClock.nanoseconds, sectorSize: sectorSize,
+          usesLostGPT: usesLostGPT))
     } catch {
       throw ExportError("cannot export image \(view.path): \(error)")
     }
   }
 
   private static func look(
-    at view: DiskView, _ size: UInt64, _ now: UInt64
+    at view: DiskView, _ size: UInt64, _ now: UInt64, sectorSize: Int?, usesLostGPT: Bool
   ) throws(Errno) -> Content {
     let stamp = Stamp(byteCount: size, modified: try view.file.status().modified)
     let layout = DiskLayout.read(
-      from: ViewReader(view: view, byteCount: size), sectorSize: view.sectorSize)
+      from: ViewReader(view: view, byteCount: size), sectorSize: sectorSize,
+      usesLostGPT: usesLostGPT)
     return Content(
       layout: layout, information: Array(layout.json.text.utf8), stamp: stamp, lookedAt: now)
   }
@@ -104,7 +113,7 @@ final class ExportImage: Sendable {
     if let status = try? view.file.status(),
       old != Stamp(byteCount: size, modified: status.modified)
     {
-      new = try? Self.look(at: view, size, now)
+      new = try? Self.look(at: view, size, now, sectorSize: sectorSize, usesLostGPT: usesLostGPT)
     }
     content.withLock { [new] content in
       if let new { content = new }

@@ -17,20 +17,32 @@ enum ExportNode: Equatable, Sendable {
   case directory(image: Int)
   case disk(image: Int)
   case information(image: Int)
-  /// `by-label` or `by-uuid`.
+  /// `by-label` and its like.
   case links(image: Int, by: LinkKind)
   /// One of those links: to the disk (0) or the partition of that number.
   case link(image: Int, by: LinkKind, target: Int)
   case partition(image: Int, number: Int)
 
   enum LinkKind: UInt64, CaseIterable, Sendable {
-    case label, uuid
+    case label, uuid, partitionLabel, partitionUUID
 
-    var directoryName: String { self == .label ? "by-label" : "by-uuid" }
+    /// As in Linux' /dev/disk.
+    var directoryName: String {
+      switch self {
+      case .label: "by-label"
+      case .uuid: "by-uuid"
+      case .partitionLabel: "by-partlabel"
+      case .partitionUUID: "by-partuuid"
+      }
+    }
   }
 
   private enum Kind: UInt64 {
-    case directory, disk, information, labels, uuids, partition, label, uuid
+    case directory, disk, information, partition
+    /// And as many more as there are kinds of links, for the directories.
+    case links = 16
+    /// The same for the links in them.
+    case link = 32
   }
 
   static let rootNumber: UInt64 = 1
@@ -52,15 +64,16 @@ enum ExportNode: Equatable, Sendable {
     case .directory(let image): Self.number(image, .directory)
     case .disk(let image): Self.number(image, .disk)
     case .information(let image): Self.number(image, .information)
-    case .links(let image, let by): Self.number(image, by == .label ? .labels : .uuids)
-    case .partition(let image, let number): Self.number(image, .partition, number)
-    case .link(let image, let by, let target):
-      Self.number(image, by == .label ? .label : .uuid, target)
+    case .links(let image, let by): Self.number(image, .links, by)
+    case .partition(let image, let number): Self.number(image, .partition, index: number)
+    case .link(let image, let by, let target): Self.number(image, .link, by, index: target)
     }
   }
 
-  private static func number(_ image: Int, _ kind: Kind, _ index: Int = 0) -> UInt64 {
-    UInt64(image + 1) << 32 | kind.rawValue << 24 | UInt64(index)
+  private static func number(
+    _ image: Int, _ kind: Kind, _ by: LinkKind = .label, index: Int = 0
+  ) -> UInt64 {
+    UInt64(image + 1) << 32 | (kind.rawValue + by.rawValue) << 24 | UInt64(index)
   }
 
   /// What a number stands for; nil where it cannot be one of an export's.
@@ -69,18 +82,22 @@ enum ExportNode: Equatable, Sendable {
       self = root
       return
     }
-    guard number >> 32 > 0, let kind = Kind(rawValue: number >> 24 & 0xff) else { return nil }
+    let kind = number >> 24 & 0xff
+    guard number >> 32 > 0 else { return nil }
     let image = Int(number >> 32) - 1
     let index = Int(number & 0xff_ffff)
-    switch kind {
-    case .directory: self = .directory(image: image)
-    case .disk: self = .disk(image: image)
-    case .information: self = .information(image: image)
-    case .labels: self = .links(image: image, by: .label)
-    case .uuids: self = .links(image: image, by: .uuid)
-    case .partition: self = .partition(image: image, number: index)
-    case .label: self = .link(image: image, by: .label, target: index)
-    case .uuid: self = .link(image: image, by: .uuid, target: index)
+    if let by = LinkKind(rawValue: kind &- Kind.links.rawValue) {
+      self = .links(image: image, by: by)
+    } else if let by = LinkKind(rawValue: kind &- Kind.link.rawValue) {
+      self = .link(image: image, by: by, target: index)
+    } else {
+      switch Kind(rawValue: kind) {
+      case .directory: self = .directory(image: image)
+      case .disk: self = .disk(image: image)
+      case .information: self = .information(image: image)
+      case .partition: self = .partition(image: image, number: index)
+      case .links, .link, nil: return nil
+      }
     }
   }
 }

@@ -9,6 +9,11 @@ public struct ExportOptions: Sendable {
   public var mountPoint: String
   /// The images' format; where it is nil, an image that looks like one of another format than raw is refused.
   public var format: BlockOptions.Format?
+  /// The size of a sector that the guest sees, 512 or 4096; nil where it is not known. A block device has its own,
+  /// and a disk that is served has the one that its driver is told.
+  public var sectorSize: Int?
+  /// Whether a GPT counts that Linux does not see: see `DiskLayout.read`.
+  public var usesLostGPT = false
   /// Whether a disk may be made longer and shorter, by truncation and by writing past its end.
   public var isGrowable = false
   /// The owner of what is shown; this process's user by default.

@@ -4,7 +4,7 @@
 //
 //     disk           the whole image
 //     part1 …        each partition
-//     by-label/ …    links by file systems' labels; by-uuid/ likewise
+//     by-label/ …    links by file systems' labels; by-uuid/, by-partlabel/, by-partuuid/ likewise
 //     info.json      what is known of all that
 
 import Backends
@@ -78,9 +78,10 @@ final class ExportTree: Sendable {
       switch name {
       case "disk": return .disk(image: image)
       case "info.json": return .information(image: image)
-      case ExportNode.LinkKind.label.directoryName: return .links(image: image, by: .label)
-      case ExportNode.LinkKind.uuid.directoryName: return .links(image: image, by: .uuid)
       default:
+        if let kind = ExportNode.LinkKind.allCases.first(where: { $0.directoryName == name }) {
+          return .links(image: image, by: kind)
+        }
         if let partition = images[image].layout.partitions.first(where: { $0.fileName == name }) {
           return .partition(image: image, number: partition.number)
         }
@@ -254,7 +255,12 @@ final class ExportTree: Sendable {
 
 extension DiskLayout {
   fileprivate func links(_ kind: ExportNode.LinkKind) -> [DiskLink] {
-    kind == .label ? labelLinks : uuidLinks
+    switch kind {
+    case .label: labelLinks
+    case .uuid: uuidLinks
+    case .partitionLabel: partitionLabelLinks
+    case .partitionUUID: partitionUUIDLinks
+    }
   }
 
   /// The number of the partition that a link leads to; 0 for the disk.

@@ -25,14 +25,21 @@ struct ExportCommand: ParsableCommand {
         disk        the whole image
         part1 ...   each partition, a file of its own size
         by-label/   links by the labels of file systems; by-uuid/ likewise
-        info.json   what is known: table, partitions, file systems
+        by-partlabel/  links by a GPT's names; by-partuuid/ by its identifiers
+        info.json   what is known: table, partitions, file systems, warnings
+
+      A file system that was not unmounted, as that of a guest that runs or was
+      killed, is mounted read-only with what info.json calls its readOnlyOptions:
+      noload for ext4, norecovery for XFS, rescue=nologreplay for Btrfs. Two
+      superblocks on one partition, as an old file system leaves them, are a
+      warning, and no link leads there.
 
       MOUNTING
         Words for -o, with commas between:
 
         ro, rw                   read-only, the default; writable
         growable                 as --growable
-        uid=N, gid=N, mode=OCTAL, format=raw as the options
+        uid=N, gid=N, mode=OCTAL, format=raw, sector-size=N, lost-gpt as the options
         allow_other              others may look, as far as owner and mode let them
         auto_unmount             unmount when this program is killed
         nonempty                 cover what the directory has
@@ -44,7 +51,7 @@ struct ExportCommand: ParsableCommand {
         Look into a disk:
           lgdev export --format raw disk.img /mnt
           cat /mnt/info.json
-          mount -o loop,ro /mnt/part1 /somewhere
+          mount -o loop,ro,noload /mnt/part1 /somewhere
 
         In /etc/fstab, where rw stands for nothing, and writable for --writable:
           /srv/disk.img /mnt fuse.lgdev allow_other,mode=0440 0 0
@@ -74,6 +81,16 @@ struct ExportCommand: ParsableCommand {
   @Option(help: ArgumentHelp("The images' format: raw, whatever they look like.", valueName: "raw"))
   var format: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "The size of a sector for the guest: 512, or 4096, which an MBR does not tell.",
+      valueName: "bytes"))
+  var sectorSize: String?
+
+  @Flag(
+    help: "Use a GPT that Linux does not see: without its MBR, or only its backup is left.")
+  var lostGpt = false
+
   @Option(help: ArgumentHelp("The owner of the files: a number.", valueName: "n"))
   var uid: String?
 
@@ -96,7 +113,10 @@ struct ExportCommand: ParsableCommand {
   var readyFd: Int32?
 
   func validate() throws {
-    try refuseEmpty([("--format", format), ("--uid", uid), ("--gid", gid), ("--mode", mode)])
+    try refuseEmpty([
+      ("--format", format), ("--sector-size", sectorSize), ("--uid", uid), ("--gid", gid),
+      ("--mode", mode),
+    ])
   }
 
   func run() throws {

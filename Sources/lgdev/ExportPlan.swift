@@ -21,6 +21,10 @@ struct ExportPlan {
     options.isGrowable = command.growable
     options.threadCount = command.threads
     if let text = command.format { options.format = try .init(argument: text, of: "--format") }
+    if let text = command.sectorSize {
+      options.sectorSize = try Self.sectorSize(text, "--sector-size")
+    }
+    options.usesLostGPT = command.lostGpt
     if let text = command.uid { options.user = try Self.number(text, "--uid") }
     if let text = command.gid { options.group = try Self.number(text, "--gid") }
     if let text = command.mode { options.mode = try Self.mode(text, "--mode") }
@@ -72,6 +76,7 @@ struct ExportPlan {
     case "allow_other": options.allowsOthers = true
     case "auto_unmount": options.unmountsItself = true
     case "nonempty": options.coversEntries = true
+    case "lost-gpt": options.usesLostGPT = true
     case "nopassthrough": options.usesPassthrough = false
     default:
       if let (key, value) = Self.keyAndValue(word) {
@@ -79,6 +84,7 @@ struct ExportPlan {
         case "uid": options.user = try Self.number(value, "-o uid")
         case "gid": options.group = try Self.number(value, "-o gid")
         case "mode": options.mode = try Self.mode(value, "-o mode")
+        case "sector-size": options.sectorSize = try Self.sectorSize(value, "-o sector-size")
         case "format": options.format = try .init(argument: value, of: "-o format")
         case "comment": return
         default:
@@ -109,6 +115,13 @@ struct ExportPlan {
       throw UsageError("\(option) \(text) is not a number of a user or group")
     }
     return number
+  }
+
+  private static func sectorSize(_ text: String, _ option: String) throws(UsageError) -> Int {
+    guard text == "512" || text == "4096" else {
+      throw UsageError("\(option) \(text): a sector has 512 or 4096 bytes")
+    }
+    return text == "512" ? 512 : 4096
   }
 
   private static func mode(_ text: String, _ option: String) throws(UsageError) -> UInt32 {

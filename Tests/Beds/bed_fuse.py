@@ -71,6 +71,11 @@ class FuseBed(ExportBed):
       {"BOOT": "../part1", "root": "../part2", "data": "../part3", "swap": "../part5"},
       "by-label",
     )
+    names = [p["name"].replace(" ", r"\x20") for p in information["partitions"]]
+    same(sorted(os.listdir(f"{mounted.folder}/by-partlabel")), names, "by-partlabel")
+    for partition in information["partitions"]:
+      path = f"{mounted.folder}/by-partuuid/{partition['uuid']}"
+      same(os.readlink(path), f"../{partition['file']}", path)
     for number in (1, 2, 3):
       uuid = run(["blkid", "-p", "-s", "UUID", "-o", "value", f"{mounted.folder}/part{number}"])
       path = f"{mounted.folder}/by-uuid/{uuid.strip()}"
@@ -410,6 +415,35 @@ class FuseBed(ExportBed):
         os.close(two)
       self._compare(image, mounted.folder)
       self._unmount(mounted)
+
+  @test("--sector-size and --lost-gpt show what is not seen without them, and a warning says so", 120)
+  def requests(self):
+    # A partition from sector 256 on, and a file system in it.
+    large = self.disk("fuse-4096", 16)
+    run(["mkfs.ext2", "-q", "-F", "-L", "large", self.disk("fuse-large", 4)])
+    with open(large, "r+b") as file:
+      file.seek(446)
+      file.write(bytes(4) + b"\x83" + bytes(3) + (256).to_bytes(4, "little") + (1024).to_bytes(4, "little"))
+      file.seek(510)
+      file.write(b"\x55\xaa")
+      file.seek(256 * 4096)
+      file.write(content(self.room.file("fuse-large.img")))
+    # A GPT whose beginning somebody has overwritten.
+    lost = self._image("fuse-lost", 16, "label: gpt\nstart=4096, size=8192\n")
+    with open(lost, "r+b") as file:
+      file.write(bytes(34 * 512))
+    mounted = self._mount("unasked", large, lost)
+    for said in ("with sectors of 4096 bytes, and none with 512", "the backup of a GPT"):
+      until(lambda said=said: said in mounted.process.output(), 60, f"there is no '{said}' in the warnings")
+    same(os.stat(f"{mounted.folder}/fuse-4096.img/part1").st_size, 1024 * 512, "the partition's size")
+    same(os.path.exists(f"{mounted.folder}/fuse-lost.img/part1"), False, "that there is a partition")
+    self._unmount(mounted)
+    mounted = self._mount("asked", "--sector-size", "4096", "-o", "lost-gpt", large, lost)
+    information = self._compare(large, f"{mounted.folder}/fuse-4096.img")
+    same([p["fileSystem"]["label"] for p in information["partitions"]], ["large"], "the labels")
+    information = self._compare(lost, f"{mounted.folder}/fuse-lost.img")
+    same([p["start"] for p in information["partitions"]], [4096 * 512], "the partitions' places")
+    self._unmount(mounted)
 
   @test("lying partition tables: warnings, and only what lies in the image", 120)
   def lies(self):

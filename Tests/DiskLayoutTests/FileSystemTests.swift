@@ -2,6 +2,7 @@
 //
 // File systems made by their own tools are recognised as blkid(8) recognises them.
 
+import DiskHarness
 import DiskLayout
 import Foundation
 import Testing
@@ -108,6 +109,56 @@ struct FileSystemTests {
       try image.write([0xe5], at: UInt64(entry))
       #expect(image.layout.fileSystem?.label == "FIRST")
     }
+  }
+
+  @Test("what was not unmounted says what a read-only mount needs")
+  func readOnlyOptions() throws {
+    let ext = try ImageFile(byteCount: 8 << 20)
+    try tool("mkfs.ext4", ["-q", "-F", ext.path])
+    #expect(ext.layout.fileSystem?.readOnlyOptions == nil)
+    // Its journal is to be played back (INCOMPAT_RECOVER).
+    let features = try ext.read(at: 1024 + 0x60, count: 1)[0]
+    try ext.write([features | 4], at: 1024 + 0x60)
+    #expect(ext.layout.fileSystem?.readOnlyOptions == "noload")
+    #expect(ext.layout.json.text.contains("\"readOnlyOptions\": \"noload\""))
+    let btrfs = try ImageFile(byteCount: 32 << 20)
+    try tool("mkfs.btrfs", ["-q", "-M", "-m", "single", btrfs.path])
+    #expect(btrfs.layout.fileSystem?.readOnlyOptions == nil)
+    try btrfs.write([1], at: 65536 + 0x60)
+    #expect(btrfs.layout.fileSystem?.readOnlyOptions == "rescue=nologreplay")
+    let xfs = try ImageFile(byteCount: 32 << 20)
+    try tool("mkfs.xfs", ["-q", "-f", "--unsupported", xfs.path])
+    #expect(xfs.layout.fileSystem?.readOnlyOptions == "norecovery")
+  }
+
+  @Test("a member of an array on the last partition is not one on the whole disk")
+  func lastPartition() throws {
+    // The superblock of version 0.90 is in the last 64 KiB of both.
+    let member = DiskKind.linuxRAID("0.90").content
+    var table = TableImage(byteCount: DiskContent.byteCount)
+    table.writeMBR([
+      .init(type: 0xfd, start: 65536 / 512, count: UInt32((DiskContent.byteCount - 65536) / 512))
+    ])
+    let image = try member.image()
+    try image.write(table.image.bytes(at: 0, count: 512), at: 0)
+    let layout = image.layout
+    #expect(layout.partitions.map(\.fileSystem?.kind) == [.linuxRAID])
+    #expect(layout.fileSystem == nil)
+    #expect(try image.blkid()["ID_FS_TYPE"] == nil)
+  }
+
+  @Test("a disc with UDF and ISO 9660 is UDF")
+  func bridge() throws {
+    let image = try ImageFile(byteCount: 16 << 20)
+    try tool("mkudffs", ["-l", "discus", image.path])
+    // ISO's descriptor comes first, then UDF's three.
+    let structure = try image.read(at: 32768, count: 3 * 2048)
+    try image.write(structure, at: 32768 + 2048)
+    try image.write([1] + Array("CD001".utf8) + [1], at: 32768)
+    let found = try #require(image.layout.fileSystem)
+    #expect(found.kind == .udf)
+    #expect(image.layout.warnings.isEmpty)
+    try compare(found, image.blkid())
   }
 
   @Test("swap space with the memory of a machine that hibernates is told apart")

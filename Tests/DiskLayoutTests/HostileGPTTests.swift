@@ -119,6 +119,86 @@ struct HostileGPTTests {
       image.warnings == ["there is no protective MBR, without which Linux does not see the GPT"])
   }
 
+  @Test("only a backup, and no protective MBR: it is used on request")
+  func onlyBackup() {
+    var image = twoPartitions()
+    image.image.write(Array(repeating: 0, count: 1024), at: 0)
+    for hasFileSystem in [false, true] {
+      if hasFileSystem { image.image.write(Array("hsqs".utf8), at: 0) }
+      let layout = image.layout()
+      #expect(layout.table == .none)
+      #expect(layout.partitions.isEmpty)
+      #expect(
+        layout.warnings == [
+          "the last sector has the backup of a GPT, of which the first has nothing: it is not used"
+        ])
+      let shown = DiskLayout.read(from: CheckedReader(image.image), usesLostGPT: true)
+      #expect(shown.table == .gpt)
+      #expect(shown.partitions.map(\.number) == layoutOfBoth.partitions.map(\.number))
+    }
+  }
+
+  private var layoutOfBoth: DiskLayout { twoPartitions().layout() }
+
+  @Test("an MBR's entry for a GPT counts as for Linux: where it begins, and not how large it is")
+  func protectiveEntries() {
+    // The size is whatever, boot flags too, and other entries may be beside it, before it too.
+    for records in [
+      [TableImage.Record(type: 0xee, start: 1, count: 0)],
+      [TableImage.Record(type: 0xee, start: 1, count: .max)],
+      [TableImage.Record(flag: 0x12, type: 0xee, start: 1, count: 10)],
+      [
+        TableImage.Record(type: 0x83, start: 64, count: 64),
+        TableImage.Record(type: 0xee, start: 1, count: 10),
+      ],
+    ] {
+      var image = twoPartitions()
+      image.writeMBR(records)
+      expectBoth(image.layout())
+    }
+    // Elsewhere it begins, and Linux uses neither table.
+    var image = twoPartitions()
+    image.writeMBR([
+      .init(type: 0xee, start: 2, count: 10), .init(type: 0x83, start: 64, count: 64),
+    ])
+    #expect(image.layout().partitions.isEmpty)
+    #expect(
+      image.warnings == [
+        "the MBR's entry for a GPT does not begin at sector 1, so Linux sees no partition"
+      ])
+    expectBoth(DiskLayout.read(from: CheckedReader(image.image), usesLostGPT: true))
+  }
+
+  @Test(
+    "names, labels and identifiers that two partitions have are reported; links lead to the first")
+  func twins() {
+    var image = TableImage(byteCount: 16 << 20)
+    image.writeGPT([
+      .init(first: 2048, last: 4095, name: "data"), .init(first: 4096, last: 6143, name: "data"),
+    ])
+    // The second's own identifier becomes the first's, and a file system is on both.
+    for table in [image.primaryEntries, image.backupEntries] {
+      image.image.write([1], at: table + 128 + 16)
+    }
+    for start: UInt64 in [1 << 20, 2 << 20] {
+      image.image.write(Array("_BHRfS_M".utf8), at: start + 65536 + 0x40)
+      image.image.write(Array(repeating: 0x41, count: 16), at: start + 65536 + 0x20)
+      image.image.write(Array("same".utf8), at: start + 65536 + 0x12b)
+    }
+    image.image.repairChecksums()
+    let layout = image.layout()
+    #expect(
+      layout.warnings == [
+        "part1 and part2 have the same label, same",
+        "part1 and part2 have the same UUID, 41414141-4141-4141-4141-414141414141",
+        "part1 and part2 have the same name, data",
+        "part1 and part2 have the same PARTUUID, 07070701-0707-0707-0707-070707070707",
+      ])
+    #expect(layout.labelLinks == [DiskLink(name: "same", target: "part1")])
+    #expect(layout.partitionLabelLinks == [DiskLink(name: "data", target: "part1")])
+    #expect(layout.partitionUUIDLinks.map(\.target) == ["part1"])
+  }
+
   @Test("an MBR that is not for a GPT: the MBR is used, with a warning")
   func staleGPT() {
     var image = twoPartitions()

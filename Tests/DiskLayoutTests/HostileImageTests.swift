@@ -154,10 +154,11 @@ struct HostileImageTests {
       image.write([record], at: 0x40)
       image.write(table, at: 0x30)
       let place: UInt64 = 4 * 512 + 3 * 1024
-      image.write(Array("FILE".utf8), at: place)
+      for record in [place, 4 * 512] as [UInt64] { image.write("FILE".utf8, at: record) }
       image.write([0x38, 0x00], at: place + 0x14)
       image.write([0x10, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], at: place + 0x38)
-      #expect(checkedLayout(image).fileSystem?.kind == .ntfs)
+      // Where the table is not in the image there is no NTFS.
+      #expect(checkedLayout(image).fileSystem?.kind == (clusters == 1 ? .ntfs : nil))
     }
   }
 

@@ -32,15 +32,22 @@ struct HostileMBRTests {
       ])
   }
 
-  @Test("entries without a size or a type are not used")
+  @Test("entries without a size are not used, those of type 0 are, as in Linux")
   func emptyEntries() {
     var image = TableImage(byteCount: 4 << 20)
     image.writeMBR([
       .init(type: 0x83, start: 100, count: 0), .init(type: 0, start: 100, count: 10),
       .init(type: 0x83, start: 300, count: 100),
     ])
-    #expect(image.layout().partitions.map(\.number) == [3])
+    #expect(image.layout().partitions.map(\.number) == [2, 3])
     #expect(image.warnings.isEmpty)
+    // In a chain the numbers and identifiers of all later ones depend on it.
+    image = TableImage(byteCount: 4 << 20)
+    image.writeMBR([.init(type: 5, start: 1000, count: 4000)])
+    image.writeMBR(
+      [.init(type: 0, start: 10, count: 10), .init(type: 5, start: 100, count: 500)], at: 1000)
+    image.writeMBR([.init(type: 0x83, start: 10, count: 10)], at: 1100)
+    #expect(image.layout().partitions.map(\.number) == [1, 5, 6])
   }
 
   @Test("partitions never reach outside the image")

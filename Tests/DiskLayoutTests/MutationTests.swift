@@ -75,7 +75,7 @@ struct MutationTests {
     image.write(4 as UInt64, at: start + 0x30)
     image.write([0xf6], at: start + 0x40)
     let record = start + 4 * 512 + 3 * 1024
-    image.write(Array("FILE".utf8), at: record)
+    for place in [start + 4 * 512, record] { image.write(Array("FILE".utf8), at: place) }
     image.write([0x38, 0], at: record + 0x14)
     image.write([0x60, 0, 0, 0, 0x40, 0, 0, 0], at: record + 0x38)
     image.write([8, 0, 0, 0, 0x18, 0], at: record + 0x48)

@@ -49,7 +49,7 @@ struct TableImage {
     writeMBR([.init(type: 0xee, start: 1, count: UInt32(clamping: lastSector))])
     for table in [primaryEntries, backupEntries] {
       for (index, entry) in entries.enumerated() {
-        write(entry, at: table + UInt64(index) * 128)
+        write(entry, index, at: table + UInt64(index) * 128)
       }
     }
     for (here, there, table) in [
@@ -70,9 +70,10 @@ struct TableImage {
     image.repairChecksums()
   }
 
-  private mutating func write(_ entry: Entry, at place: UInt64) {
+  private mutating func write(_ entry: Entry, _ index: Int, at place: UInt64) {
     image.write(entry.type, at: place)
-    image.write([1] + Array(repeating: 7, count: 15), at: place + 16)
+    image.write(
+      [UInt8(truncatingIfNeeded: index + 1)] + Array(repeating: 7, count: 15), at: place + 16)
     image.write(entry.first, at: place + 32)
     image.write(entry.last, at: place + 40)
     for (index, unit) in entry.name.utf16.enumerated() {

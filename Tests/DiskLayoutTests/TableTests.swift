@@ -217,6 +217,15 @@ struct TableTests {
     image.writeMBR([.init(type: 0x83, start: 256, count: 256)])
     #expect(image.layout(sectorSize: 4096).partitions.map(\.start) == [1 << 20])
     #expect(image.layout(sectorSize: nil).partitions.map(\.start) == [256 * 512])
+    #expect(image.warnings.isEmpty)
+    // A file system shows which of the two it is.
+    image.image.write(Array("hsqs".utf8), at: 1 << 20)
+    #expect(
+      image.warnings == [
+        "there are file systems where the MBR says with sectors of 4096 bytes, and none with 512:"
+          + " the disk's sectors may be that large"
+      ])
+    #expect(image.layout(sectorSize: 4096).warnings.isEmpty)
   }
 
   @Test("info.json has the documented members")

@@ -27,7 +27,8 @@ import Testing
       let view = try DiskView(path: "/proc/self/fd/\(file.raw)", writable: writable)
       images.append(
         try ExportImage(
-          view, name: "image\(index)", isGrowable: false, trouble: TroubleReport(nil)))
+          view, name: "image\(index)", ExportOptions(mountPoint: "/nowhere"),
+          trouble: TroubleReport(nil)))
     }
     return try body(ExportTree(images, isFile: isFile, ExportOptions(mountPoint: "/nowhere")))
   }
@@ -36,7 +37,10 @@ import Testing
   func one() throws {
     try withImages(1) { (tree) throws in
       let names = try tree.entries(of: tree.root).map(\.name)
-      #expect(names == ["disk", "part1", "by-label", "by-uuid", "info.json"])
+      #expect(
+        names == [
+          "disk", "part1", "by-label", "by-uuid", "by-partlabel", "by-partuuid", "info.json",
+        ])
       let part = try tree.find("part1", in: tree.root)
       #expect(try tree.span(of: part) == ImageSpan(start: 64 * 512, count: 128 * 512))
       #expect(try tree.attributes(of: part).size == 128 * 512)
@@ -70,7 +74,8 @@ import Testing
       let nodes: [ExportNode] = [
         .list, .directory(image: 1), .disk(image: 0), .information(image: 1),
         .links(image: 0, by: .label), .links(image: 1, by: .uuid),
-        .link(image: 0, by: .uuid, target: 3), .partition(image: 1, number: 1024),
+        .link(image: 0, by: .uuid, target: 3), .links(image: 1, by: .partitionUUID),
+        .link(image: 1, by: .partitionLabel, target: 128), .partition(image: 1, number: 1024),
       ]
       for node in nodes {
         let found = try tree.node(tree.number(of: node))
@@ -109,7 +114,7 @@ import Testing
   {
     try ExportImage(
       try DiskView(path: "/proc/self/fd/\(file.raw)", writable: true), name: "image",
-      isGrowable: false, trouble: trouble)
+      ExportOptions(mountPoint: "/nowhere"), trouble: trouble)
   }
 
   @Test("labels that a string's comparison takes for the same are two names")

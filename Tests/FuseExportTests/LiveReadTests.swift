@@ -24,7 +24,8 @@ import Testing
     let disk = try BlockDevice(
       name: "disk", options: BlockOptions(path: "/proc/self/fd/\(image.raw)"))
     let shown = try ExportImage(
-      DiskView(of: disk), name: "disk", isGrowable: false, trouble: TroubleReport(nil))
+      DiskView(of: disk), name: "disk", ExportOptions(mountPoint: "/nowhere"),
+      trouble: TroubleReport(nil))
     let tree = ExportTree([shown], isFile: false, ExportOptions(mountPoint: "/nowhere"))
     let file = try tree.open(.disk(image: 0), forWriting: false)
     let watch = disk.watchWrites()
@@ -44,7 +45,8 @@ import Testing
     let disk = try BlockDevice(
       name: "disk", options: BlockOptions(path: "/proc/self/fd/\(image.raw)"))
     let shown = try ExportImage(
-      DiskView(of: disk), name: "disk", isGrowable: false, trouble: TroubleReport(nil))
+      DiskView(of: disk), name: "disk", ExportOptions(mountPoint: "/nowhere"),
+      trouble: TroubleReport(nil))
     let tree = ExportTree([shown], isFile: false, ExportOptions(mountPoint: "/nowhere"))
     let file = try tree.open(.disk(image: 0), forWriting: false)
     let watch = disk.watchWrites()
@@ -73,7 +75,8 @@ import Testing
     options.blockSize = 4096
     let disk = try BlockDevice(name: "disk", options: options)
     let shown = try ExportImage(
-      DiskView(of: disk), name: "disk", isGrowable: false, trouble: TroubleReport(nil))
+      DiskView(of: disk), name: "disk", ExportOptions(mountPoint: "/nowhere"),
+      trouble: TroubleReport(nil))
     #expect(shown.layout.sectorSize == 4096)
     #expect(shown.layout.partitions.map(\.start) == [64 * 4096])
     #expect(shown.layout.partitions.map(\.byteCount) == [128 * 4096])

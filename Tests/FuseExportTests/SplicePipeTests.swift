@@ -19,9 +19,9 @@ import Testing
     let image = try Memfd.create(name: "image", size: UInt64(Self.size))
     _ = try image.write((0..<Self.size).map { UInt8(truncatingIfNeeded: $0 / 3) }, at: 0)
     let view = try DiskView(path: "/proc/self/fd/\(image.raw)", writable: true)
-    let shown = try ExportImage(
-      view, name: "disk", isGrowable: false, trouble: TroubleReport(nil))
-    let tree = ExportTree([shown], isFile: false, ExportOptions(mountPoint: "/nowhere"))
+    let options = ExportOptions(mountPoint: "/nowhere")
+    let shown = try ExportImage(view, name: "disk", options, trouble: TroubleReport(nil))
+    let tree = ExportTree([shown], isFile: false, options)
     let replies = try Memfd.create(name: "replies", size: 0)
     try body(try tree.open(.disk(image: 0), forWriting: false), image, replies)
   }

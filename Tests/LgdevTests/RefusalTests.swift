@@ -41,6 +41,14 @@ import Testing
     ),
     (["serve", "--socket-dir", ".", "extra", "--rng"], "Unexpected argument 'extra'"),
     (["export", "x", "--mode", "", "y"], "--mode is empty; give it a value, or leave it out"),
+    (
+      ["export", "--sector-size", "1024", "x", "y"],
+      "--sector-size 1024: a sector has 512 or 4096 bytes"
+    ),
+    (
+      ["export", "-o", "sector-size=0", "x", "y"],
+      "-o sector-size 0: a sector has 512 or 4096 bytes"
+    ),
     (["config", "check", ""], "the file's name is empty; give it a value"),
     (["sing"], "unknown command 'sing'; there is serve, export, config, top, stats, doctor"),
     (["serv", "--rng"], "unknown command 'serv'; did you mean 'serve'?"),

@@ -26,8 +26,19 @@ extension DiskFileSystem {
 
   /// LUKS 1 and 2 (their On-Disk Format Specifications, "PHDR" and "Binary Header").
   static func luks(_ area: ProbeArea) -> DiskFileSystem? {
-    let head = area.head
-    guard head.has([0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe], at: 0) else { return nil }
+    if area.head.has([0x4c, 0x55, 0x4b, 0x53, 0xba, 0xbe], at: 0) { return luks(area.head) }
+    // The second header of LUKS 2 is where the first one ends, and says where it is.
+    for shift in 14...22 as ClosedRange<UInt64> {
+      let head = area.bytes(at: 1 << shift, count: 512)
+      guard head.has([0x53, 0x4b, 0x55, 0x4c, 0xba, 0xbe], at: 0),
+        head.big(256) == 1 << shift as UInt64
+      else { continue }
+      return luks(head)
+    }
+    return nil
+  }
+
+  private static func luks(_ head: Bytes) -> DiskFileSystem {
     let version: UInt16 = head.big(6)
     let uuid = String(decoding: head.label(168, 40), as: UTF8.self)
     return DiskFileSystem(

@@ -9,13 +9,15 @@ extension DiskFileSystem {
     let head = area.head
     let sectorSize = UInt32(head.little(0x0b, as: UInt16.self))
     guard head.has("NTFS    ", at: 3), isPowerOfTwo(sectorSize, in: 256...4096) else { return nil }
+    guard let label = ntfsLabel(area, sectorSize: UInt64(sectorSize)) else { return nil }
     let number: UInt64 = head.little(0x48)
     return DiskFileSystem(
-      kind: .ntfs, labelBytes: ntfsLabel(area, sectorSize: UInt64(sectorSize)),
+      kind: .ntfs, labelBytes: label,
       uuid: number == 0 ? nil : hexadecimal(number, digits: 16).uppercased())
   }
 
-  private static func ntfsLabel(_ area: ProbeArea, sectorSize: UInt64) -> [UInt8] {
+  /// - Returns: nil where there is no master file table, and so no NTFS any more.
+  private static func ntfsLabel(_ area: ProbeArea, sectorSize: UInt64) -> [UInt8]? {
     let head = area.head
     // Sectors, or the power of two that they are, negative.
     let raw = head[0x0d]
@@ -26,13 +28,15 @@ extension DiskFileSystem {
     let recordSize =
       recordSpan > 0
       ? UInt64(recordSpan) * clusterSize : 1 << min(UInt64(recordSpan.magnitude), 31)
-    guard (256...4096).contains(recordSize) else { return [] }
+    guard (256...4096).contains(recordSize) else { return nil }
     let (table, overflow) = head.little(0x30, as: UInt64.self)
       .multipliedReportingOverflow(by: clusterSize)
     let (fourth, carry) = table.addingReportingOverflow(3 * recordSize)
-    guard !overflow, !carry else { return [] }
+    guard !overflow, !carry else { return nil }
     let record = area.bytes(at: fourth, count: Int(recordSize))
-    guard record.has("FILE", at: 0) else { return [] }
+    guard record.has("FILE", at: 0), area.bytes(at: table, count: 4).has("FILE", at: 0) else {
+      return nil
+    }
     var attribute = Int(record.little(0x14, as: UInt16.self))
     while attribute + 24 <= record.count {
       let type: UInt32 = record.little(attribute)

@@ -28,9 +28,10 @@ extension DiskFileSystem {
     }
     let major: UInt32 = head.little(1024 + 0x4c)
     let minor: UInt16 = head.little(1024 + 0x3e)
+    let needsRecovery = incompatible & 4 != 0
     return DiskFileSystem(
       kind: kind, labelBytes: head.label(1024 + 0x78, 16), uuid: head.uuid(1024 + 0x68),
-      version: "\(major).\(minor)")
+      version: "\(major).\(minor)", readOnlyOptions: needsRecovery ? "noload" : nil)
   }
 
   /// XFS (its Algorithms and Data Structures, "Superblocks"). The sizes are looked at too: the magic alone
@@ -42,14 +43,20 @@ extension DiskFileSystem {
     guard head.has("XFSB", at: 0), head.big(88) != 0 as UInt32,
       isPowerOfTwo(blockSize, in: 512...65536), isPowerOfTwo(UInt32(sectorSize), in: 512...32768)
     else { return nil }
-    return DiskFileSystem(kind: .xfs, labelBytes: head.label(108, 12), uuid: head.uuid(32))
+    return DiskFileSystem(
+      kind: .xfs, labelBytes: head.label(108, 12), uuid: head.uuid(32),
+      readOnlyOptions: "norecovery")
   }
 
   /// Btrfs (its On-disk Format, "Superblock").
   static func btrfs(_ area: ProbeArea) -> DiskFileSystem? {
     let block = area.bytes(at: 65536, count: 4096)
     guard block.has("_BHRfS_M", at: 0x40) else { return nil }
-    return DiskFileSystem(kind: .btrfs, labelBytes: block.label(0x12b, 256), uuid: block.uuid(0x20))
+    // Where the log is that is to be played back.
+    let log: UInt64 = block.little(0x60)
+    return DiskFileSystem(
+      kind: .btrfs, labelBytes: block.label(0x12b, 256), uuid: block.uuid(0x20),
+      readOnlyOptions: log == 0 ? nil : "rescue=nologreplay")
   }
 
   /// F2FS (struct f2fs_super_block).

@@ -28,24 +28,32 @@ struct ProbeArea {
 }
 
 extension DiskFileSystem {
-  /// What is looked for, in this order. Containers come first: what is in them may show through. FAT has the
-  /// weakest signs of all and comes last.
+  /// What is looked for, in blkid's order. Containers come first: what is in them may show through.
   private static let probes: [@Sendable (ProbeArea) -> DiskFileSystem?] = [
-    luks, lvm2, xfs, btrfs, ext, swap, squashfs, f2fs, erofs, iso9660, exfat, ntfs, vfat,
+    linuxRAID, bcache, lvm2, luks, vfat, swap, xfs, ext, reiserfs, jfs, udf, iso9660, zfs, ntfs,
+    cramfs, minix,
+    ocfs2, squashfs, btrfs, nilfs2, exfat, f2fs, erofs,
   ]
 
-  /// Finds out which file system an area has, if it is a known one.
+  /// A disk of at most so many bytes is taken for a floppy disk: what is found first counts.
+  private static let tinySize: UInt64 = 1440 << 10
+
+  /// Finds what an area may have, as far as it is known: nothing, one, or several.
   ///
   /// - Parameters:
   ///   - start: where it begins in the image, in bytes.
   ///   - byteCount: its size. It lies inside the image.
+  ///   - withoutRAID: members of arrays are not looked for.
   static func find(
-    in image: BoundedImage, at start: UInt64, byteCount: UInt64
-  ) -> DiskFileSystem? {
+    in image: BoundedImage, at start: UInt64, byteCount: UInt64, withoutRAID: Bool = false
+  ) -> [DiskFileSystem] {
     let area = ProbeArea(image, at: start, byteCount: byteCount)
-    for probe in probes {
-      if let found = probe(area) { return found }
+    var all: [DiskFileSystem] = []
+    for probe in withoutRAID ? Array(probes.dropFirst()) : probes {
+      guard let found = probe(area) else { continue }
+      all.append(found)
+      if found.kind.endsSearch || byteCount <= tinySize { break }
     }
-    return nil
+    return all
   }
 }
