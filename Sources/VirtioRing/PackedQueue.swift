@@ -202,11 +202,33 @@ struct PackedQueue: ~Copyable {
 
   // MARK: Giving chains back
 
-  /// `stage` and `publish` in one.
+  /// `stage` and `publish` in one. Where nothing waits to become visible there is nothing to remember.
   @inline(__always)
   mutating func push(_ chain: borrowing Chain, written: UInt32) {
+    guard !inOrder, stagedSlots == 0 else { return pushBehindOthers(chain, written: written) }
+    let id = chain.id
+    let slot = inFlight[id]
+    precondition(slot.isWithDevice, "chain is not in flight")
+    inFlight[id] = InFlightTable.Slot()
+    let descriptors = slot.descriptors
+    ring.storeUsed(used, id: id, written: written)
+    ring.publishFlags(used, usedFlags(written))
+    publishedSinceAsked &+= UInt64(descriptors)
+    inFlightCount &-= 1
+    inFlightDescriptors &-= descriptors
+    ring.advance(&used, by: descriptors)
+  }
+
+  @inline(never)
+  private mutating func pushBehindOthers(_ chain: borrowing Chain, written: UInt32) {
     stage(chain, written: written)
     publish()
+  }
+
+  /// The flags of the next used descriptor.
+  @inline(__always)
+  private func usedFlags(_ written: UInt32) -> UInt16 {
+    (used.wrap ? PackedPlace.bothMarks : 0) | (written > 0 ? RingFlag.write : 0)
   }
 
   @inline(__always)
@@ -239,8 +261,7 @@ struct PackedQueue: ~Copyable {
   @inline(__always)
   private mutating func putUsed(_ id: UInt16, _ written: UInt32, descriptors: UInt16) {
     ring.storeUsed(used, id: id, written: written)
-    var flags: UInt16 = used.wrap ? PackedPlace.bothMarks : 0
-    if written > 0 { flags |= RingFlag.write }
+    let flags = usedFlags(written)
     if stagedSlots > 0 {
       ring.publishFlags(used, flags)
     } else {
