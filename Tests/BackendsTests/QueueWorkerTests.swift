@@ -27,6 +27,25 @@ struct QueueWorkerTests {
     }
   }
 
+  @Test(
+    "that sleeps is woken to stop, and does not wait for a nudge", arguments: [false, true],
+    QueueFormat.allCases)
+  func stopsAtOnce(sleepsInKick: Bool, format: QueueFormat) throws {
+    let bed = try QueueBed(
+      try RngDevice(name: "rng0", options: RngOptions()), format, sleepsInKick: sleepsInKick)
+    let rounds = 10
+    var late = 0
+    for _ in 0..<rounds {
+      // Time to fall asleep.
+      pause(.milliseconds(5))
+      let time = ContinuousClock().measure { bed.stop() }
+      // The first nudge comes after a hundred. A busy machine makes some late, and not nearly all.
+      if time > .milliseconds(90) { late += 1 }
+      try bed.start()
+    }
+    #expect(late < rounds * 3 / 4, "\(late) of \(rounds) stops took as long as a nudge")
+  }
+
   @Test("looks at what was offered before it started")
   func looksFirst() throws {
     let bed = try QueueBed(

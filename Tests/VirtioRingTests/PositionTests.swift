@@ -119,6 +119,32 @@ struct ReplaceMemoryTests {
   }
 
   @Test(
+    "a ring, its tables and its buffers are where the new table has them, and nowhere else",
+    arguments: RingFormat.allCases, [ChainShape.direct, .indirect])
+  func elsewhere(format: RingFormat, shape: ChainShape) throws {
+    let bed = try RingBed(format, features: .indirectDescriptors)
+    try bed.serve(3)
+    let buffers = bed.buffers
+    #expect(
+      bed.offer(
+        [.readable(buffers, 8), .readable(buffers + 64, 8), .writable(buffers + 128, 8)],
+        shape: shape))
+    // The same bytes under other host addresses; under the old ones there is nothing to rely on any more.
+    let size = bed.memory.guestMemory[0].byteCount
+    let other = TestMemory(byteCount: size)
+    other.write(bed.memory.bytes(at: 0, count: Int(size)), at: 0)
+    other.store(UInt64(0x1234), at: buffers)
+    try bed.queue.replaceMemory(other.guestMemory)
+    bed.memory.fill(0x5a, at: 0, count: size)
+    #expect(try bed.pop())
+    #expect(bed.readableCount() == 2 && bed.writableCount() == 1)
+    #expect(bed.load(UInt64.self, at: 0) == 0x1234)
+    bed.push(written: 8)
+    // The device has written into the new ring alone.
+    #expect(bed.memory.bytes(at: 0, count: Int(size)).allSatisfy { $0 == 0x5a })
+  }
+
+  @Test(
     "a table without the ring breaks the queue, and nothing else", arguments: RingFormat.allCases)
   func withoutTheRing(format: RingFormat) throws {
     let bed = try RingBed(format)

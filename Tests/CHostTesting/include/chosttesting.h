@@ -30,6 +30,9 @@ enum {
 // Returns: 0, or an error number.
 int chosttesting_refuse(const int *calls, size_t count);
 
+// Lets this process have as many files open as its hard limit says (getrlimit(2)).
+void chosttesting_raise_open_files(void);
+
 // Makes a file a FUSE file system of one file, which /dev/fuse's descriptor serves, for the calling thread and the
 // threads that it starts (mount_namespaces(7)). It goes with the last of them.
 // Returns: 0, or an error number.
