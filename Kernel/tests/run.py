@@ -129,6 +129,7 @@ def _matrix():
          kernel="backports", cpu=_BACKPORTS_CPU, meanwhile=Windows(_mce, 150), cpus=1),
     Test("selectors", "a fault of the Switcher's own", "selectors", meanwhile=Selectors(), cpus=1),
     Test("hotplug", "three guests at once, and CPUs that go and come", "hotplug"),
+    Test("events", "the module's trace events", "events", cpus=1),
     Test("spin", "a guest that spins for long", "spin", cpus=1, icount=True),
     # Each instruction takes 8 ns there, so that the figures repeat.
     Test("speed", "the figures of Kernel/README.md", "speed", cpus=1, icount=True),

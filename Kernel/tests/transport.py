@@ -32,7 +32,8 @@ _SCRIPTS = f"{places.HERE}/transport"
 _SECONDS = 900
 _LIMIT = 400  # MiB of the host's memory: lgdev alone is 20
 # What a script's host has that others have not.
-_HARDWARE = {"kicks": {"cpus": 1}}
+# Its tracing is turned on and off: see checks/events.sh.
+_HARDWARE = {"kicks": {"cpus": 1}, "barriers": {"cpus": 1}}
 # What is typed at the demo's monitor, and what is to be in the answer.
 _TYPED = [
   ("mem", "32768 KiB"),
