@@ -4,19 +4,22 @@ Linux guests rarely use. It sends each frame back with its MAC addresses swapped
 can be compared.
 """
 
+import functools
+import os
 import re
 import signal
 import subprocess
 
 import versions
 from failure import Failure
-from process import Process, until
+from process import Process, run, until
 from versions import NEWEST, OLDEST
 
 # Feature bits (virtio 1.3: 5.1.3, 6).
 _MRG_RXBUF, _RING_PACKED, _IN_ORDER = ("MRG_RXBUF", 15), ("RING_PACKED", 34), ("IN_ORDER", 35)
 MAC = "52:54:00:17:00:09"
 _PROMPT = "testpmd> "
+_SAFE = "/mnt"
 BUFFER = 1024  # Bytes of a frame that one of its buffers holds, where buffers can be merged.
 
 
@@ -117,6 +120,17 @@ def _drivers(cache, version):
   """The options that name the drivers, where the program would look for them in the system's folders."""
   if version != NEWEST:
     return []
-  names = ["bus_vdev", "mempool_ring", "net_virtio"]
-  paths = [f"/usr/lib/x86_64-linux-gnu/dpdk/pmds-*/librte_{name}.so.*" for name in names]
-  return [option for path in paths for option in ("-d", versions.file(cache, path, version))]
+  options = []
+  for name in ("bus_vdev", "mempool_ring", "net_virtio"):
+    path = versions.file(cache, f"/usr/lib/x86_64-linux-gnu/dpdk/pmds-*/librte_{name}.so.*", version)
+    _bind(os.path.dirname(path))
+    options += ["-d", f"{_SAFE}/{os.path.basename(path)}"]
+  return options
+
+
+@functools.cache
+def _bind(folder):
+  """Shows a folder at a path of which nobody but root may write to any part, such as /tmp: DPDK takes drivers from
+  nowhere else. The mount is the sandbox's own.
+  """
+  run(["mount", "--bind", folder, _SAFE])

@@ -13,17 +13,17 @@
 /bin/busybox mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev 2>/dev/null  # Already there when the kernel mounted the root itself.
+# Before /tmp is the guest's own: in User-mode Linux the modules may lie below the host's.
+IFS=,
+for module in $MODULES; do
+  /bin/busybox insmod "$MODULE_FOLDER/$module" || echo "insmod $module failed"
+done
+unset IFS
 mount -t tmpfs -o mode=0755 tmpfs /tmp
 mkdir -p /tmp/bin /tmp/mnt
 /bin/busybox --install -s /tmp/bin
 export PATH=/tmp/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp
 cd /tmp || exit
-
-IFS=,
-for module in $MODULES; do
-  insmod "$MODULE_FOLDER/$module" || echo "insmod $module failed"
-done
-unset IFS
 
 stty -echo -onlcr
 ip link set lo up
