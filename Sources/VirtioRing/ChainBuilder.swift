@@ -10,7 +10,6 @@
 /// it back, so that its address is never taken. Narrow stores that are read back wide cost more than
 /// all the checks together.
 struct ChainBuilder {
-  private let table: RegionTable
   private let segments: SegmentSlots
   private var region: GuestRegion
   /// Of both parts together, so that a descriptor changes two numbers and not four.
@@ -22,8 +21,7 @@ struct ChainBuilder {
 
   /// - Parameter lastHit: the region to try first.
   @inline(__always)
-  init(_ memory: borrowing GuestMemory, _ chain: borrowing Chain, lastHit: GuestRegion) {
-    table = memory.table
+  init(_ chain: borrowing Chain, lastHit: GuestRegion) {
     segments = chain.storage.slots
     region = lastHit
   }
@@ -37,7 +35,9 @@ struct ChainBuilder {
   ///
   /// A buffer of no bytes adds nothing and its address is not looked at: it is pointless, not harmful.
   @inline(__always)
-  mutating func append(_ descriptor: Descriptor, isWritable: Bool) throws(RingError) {
+  mutating func append(
+    _ descriptor: Descriptor, isWritable: Bool, in memory: borrowing GuestMemory
+  ) throws(RingError) {
     let length = UInt64(descriptor.length)
     // A writable buffer counts even if it has no bytes: the order is the driver's duty (2.7.4.2).
     if !isWritable {
@@ -51,7 +51,7 @@ struct ChainBuilder {
     guard length > 0 else { return }
     var offset = descriptor.address &- region.guestAddress
     if offset >= region.byteCount {
-      guard let found = table.region(holding: descriptor.address) else {
+      guard let found = memory.table.region(holding: descriptor.address) else {
         throw .addressOutsideMemory
       }
       region = found
@@ -60,7 +60,7 @@ struct ChainBuilder {
     if length <= region.byteCount &- offset {
       try put(region.hostAddress &+ UInt(offset), Int(length))
     } else {
-      self = try appending(descriptor.address, length)
+      self = try appending(descriptor.address, length, in: memory)
     }
   }
 
@@ -74,14 +74,14 @@ struct ChainBuilder {
   /// The walk after a buffer that crosses from one region into others.
   @inline(never)
   private func appending(
-    _ address: UInt64, _ length: UInt64
+    _ address: UInt64, _ length: UInt64, in memory: borrowing GuestMemory
   ) throws(RingError) -> ChainBuilder {
     var next = self
     var address = address
     var remaining = length
     // Ends: each turn takes at least a byte from a region, and goes on at the region's end.
     while remaining > 0 {
-      guard let found = table.region(holding: address) else { throw .addressOutsideMemory }
+      guard let found = memory.table.region(holding: address) else { throw .addressOutsideMemory }
       next.region = found
       let offset = address &- found.guestAddress
       let piece = min(remaining, found.byteCount &- offset)
@@ -116,7 +116,8 @@ extension ChainBuilder {
   ///   - limit: the most entries a chain may have.
   @inline(__always)
   mutating func appendTable(
-    _ descriptor: Descriptor, followsNext: Bool, ignoresWrite: Bool = false, limit: Int
+    _ descriptor: Descriptor, followsNext: Bool, ignoresWrite: Bool = false, limit: Int,
+    in memory: borrowing GuestMemory
   ) throws(RingError) {
     let length = UInt64(descriptor.length)
     guard length > 0, length % UInt64(Descriptor.byteCount) == 0 else {
@@ -128,7 +129,7 @@ extension ChainBuilder {
     var holder = region
     var offset = descriptor.address &- holder.guestAddress
     if offset >= holder.byteCount {
-      guard let found = table.region(holding: descriptor.address) else {
+      guard let found = memory.table.region(holding: descriptor.address) else {
         throw .indirectOutsideMemory
       }
       holder = found
@@ -139,7 +140,7 @@ extension ChainBuilder {
     else {
       self = try appendingScatteredTable(
         descriptor.address, entries: entries, followsNext: followsNext, ignoresWrite: ignoresWrite,
-        limit: limit)
+        limit: limit, in: memory)
       return
     }
     var index = 0
@@ -147,7 +148,7 @@ extension ChainBuilder {
       guard let entry = table.descriptor(index) else { throw .nextOutOfRange }
       let flags = followsNext ? entry.splitFlags : entry.packedFlags
       guard flags & RingFlag.indirect == 0 else { throw .indirectNested }
-      try append(entry, isWritable: flags & RingFlag.write != 0 && !ignoresWrite)
+      try append(entry, isWritable: flags & RingFlag.write != 0 && !ignoresWrite, in: memory)
       if followsNext {
         guard flags & RingFlag.next != 0 else { return }
         index = Int(entry.splitNext)
@@ -162,26 +163,28 @@ extension ChainBuilder {
   /// The walk after a table that does not begin the chain: `appendTable`, out of line.
   @inline(never)
   func appendingTable(
-    _ descriptor: Descriptor, followsNext: Bool, ignoresWrite: Bool = false, limit: Int
+    _ descriptor: Descriptor, followsNext: Bool, ignoresWrite: Bool = false, limit: Int,
+    in memory: borrowing GuestMemory
   ) throws(RingError) -> ChainBuilder {
     var next = self
     try next.appendTable(
-      descriptor, followsNext: followsNext, ignoresWrite: ignoresWrite, limit: limit)
+      descriptor, followsNext: followsNext, ignoresWrite: ignoresWrite, limit: limit, in: memory)
     return next
   }
 
   /// The walk after a table that crosses from one region into others: it is read entry by entry.
   @inline(never)
   private func appendingScatteredTable(
-    _ address: UInt64, entries: Int, followsNext: Bool, ignoresWrite: Bool = false, limit: Int
+    _ address: UInt64, entries: Int, followsNext: Bool, ignoresWrite: Bool = false, limit: Int,
+    in memory: borrowing GuestMemory
   ) throws(RingError) -> ChainBuilder {
     var next = self
     var index = 0
     for _ in 0..<limit {
-      let entry = try scatteredEntry(address, index: index, of: entries)
+      let entry = try scatteredEntry(address, index: index, of: entries, in: memory)
       let flags = followsNext ? entry.splitFlags : entry.packedFlags
       guard flags & RingFlag.indirect == 0 else { throw .indirectNested }
-      try next.append(entry, isWritable: flags & RingFlag.write != 0 && !ignoresWrite)
+      try next.append(entry, isWritable: flags & RingFlag.write != 0 && !ignoresWrite, in: memory)
       if followsNext {
         guard flags & RingFlag.next != 0 else { return next }
         index = Int(entry.splitNext)
@@ -195,12 +198,12 @@ extension ChainBuilder {
 
   /// Reads one entry of a table that does not lie in one region.
   private func scatteredEntry(
-    _ address: UInt64, index: Int, of entries: Int
+    _ address: UInt64, index: Int, of entries: Int, in memory: borrowing GuestMemory
   ) throws(RingError) -> Descriptor {
     guard index < entries else { throw .nextOutOfRange }
     let (address, overflow) = address.addingReportingOverflow(
       UInt64(index) &* UInt64(Descriptor.byteCount))
-    guard !overflow, let found = table.region(holding: address) else {
+    guard !overflow, let found = memory.table.region(holding: address) else {
       throw .indirectOutsideMemory
     }
     let offset = address &- found.guestAddress
@@ -211,18 +214,20 @@ extension ChainBuilder {
       return entry
     }
     // An unaligned table may even have an entry that two regions share.
-    let low = try scatteredWord(address)
+    let low = try scatteredWord(address, in: memory)
     let (high, pastEnd) = address.addingReportingOverflow(8)
     guard !pastEnd else { throw .indirectOutsideMemory }
-    return Descriptor(address: low, word: try scatteredWord(high))
+    return Descriptor(address: low, word: try scatteredWord(high, in: memory))
   }
 
   /// Reads eight bytes, each once, from whichever regions hold them.
-  private func scatteredWord(_ address: UInt64) throws(RingError) -> UInt64 {
+  private func scatteredWord(
+    _ address: UInt64, in memory: borrowing GuestMemory
+  ) throws(RingError) -> UInt64 {
     var word: UInt64 = 0
     for index in UInt64(0)..<8 {
       let (place, overflow) = address.addingReportingOverflow(index)
-      guard !overflow, let found = table.region(holding: place),
+      guard !overflow, let found = memory.table.region(holding: place),
         let byte = IndirectTable.byte(
           at: found.hostAddress &+ UInt(place &- found.guestAddress))
       else { throw .indirectOutsideMemory }

@@ -115,15 +115,18 @@ struct PackedQueue: ~Copyable {
   private mutating func takeDirect(
     _ first: Descriptor, _ memory: borrowing GuestMemory, into chain: inout Chain
   ) throws(RingError) {
-    var builder = ChainBuilder(memory, chain, lastHit: lastHit)
+    var builder = ChainBuilder(chain, lastHit: lastHit)
     var descriptor = first
     var place = available
+    var count: UInt16 = 0
     while true {
       ring.advance(&place)
+      // At most the ring's size: there is room for one more wherever this is reached.
+      count &+= 1
       let flags = descriptor.packedFlags
-      try builder.append(descriptor, isWritable: flags & RingFlag.write != 0)
+      try builder.append(descriptor, isWritable: flags & RingFlag.write != 0, in: memory)
       guard flags & RingFlag.next != 0 else { break }
-      guard ring.distance(from: available, to: place) < room else { throw .chainTooLong }
+      guard count < room else { throw .chainTooLong }
       descriptor = ring.descriptor(place)
       // One comparison for what is nearly always so: available and not indirect.
       guard descriptor.packedFlags & (PackedPlace.bothMarks | RingFlag.indirect) == place.marks
@@ -134,12 +137,13 @@ struct PackedQueue: ~Copyable {
         }
         try checkIndirect(descriptor)
         builder = try builder.appendingTable(
-          descriptor, followsNext: false, ignoresWrite: readsTables, limit: chainLimit)
+          descriptor, followsNext: false, ignoresWrite: readsTables, limit: chainLimit, in: memory)
         ring.advance(&place)
+        count &+= 1
         break
       }
     }
-    try finish(builder, last: descriptor, ring.distance(from: available, to: place), &chain)
+    try finish(builder, last: descriptor, count, &chain)
     available = place
   }
 
@@ -150,8 +154,9 @@ struct PackedQueue: ~Copyable {
     _ first: Descriptor, _ memory: borrowing GuestMemory, into chain: inout Chain
   ) throws(RingError) {
     try checkIndirect(first)
-    var builder = ChainBuilder(memory, chain, lastHit: lastHit)
-    try builder.appendTable(first, followsNext: false, ignoresWrite: readsTables, limit: chainLimit)
+    var builder = ChainBuilder(chain, lastHit: lastHit)
+    try builder.appendTable(
+      first, followsNext: false, ignoresWrite: readsTables, limit: chainLimit, in: memory)
     try finish(builder, last: first, 1, &chain)
     ring.advance(&available)
   }

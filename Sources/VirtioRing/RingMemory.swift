@@ -218,14 +218,6 @@ struct PackedRingMemory {
     }
   }
 
-  /// How many slots lie from one place to a later one: 1 to the ring's size.
-  @inline(__always)
-  func distance(from start: PackedPlace, to end: PackedPlace) -> UInt16 {
-    let bytes = end.offset &- start.offset
-    return UInt16(
-      truncatingIfNeeded: UInt(bitPattern: bytes > 0 ? bytes : bytes &+ byteCount) / 16)
-  }
-
   /// Reads a descriptor once; the word with the flags first, acquired: it pairs with the driver's
   /// release of the flags, so the address that is read after it is the one that belongs to it.
   /// Length, id and flags are one aligned 8-byte word and arrive together.

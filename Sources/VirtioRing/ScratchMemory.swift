@@ -64,6 +64,34 @@ struct RegionTable: @unchecked Sendable {
 
 // MARK: Private memory of a queue
 
+/// A value in a block of its own: one word, wherever it goes.
+@safe
+struct ScratchBox<Value: ~Copyable>: ~Copyable, @unchecked Sendable {
+  // Sendable because it is not copyable: whoever holds it is the only one who can reach the value.
+  private let base: UnsafeMutablePointer<Value>
+
+  init(_ value: consuming Value) {
+    // SAFETY: the block is made for one value; deinit destroys and frees it, once.
+    let block = unsafe allocateScratch(byteCount: MemoryLayout<Value>.size)
+    unsafe base = block.bindMemory(to: Value.self, capacity: 1)
+    unsafe base.initialize(to: value)
+  }
+
+  deinit {
+    unsafe base.deinitialize(count: 1)
+    unsafe base.deallocate()
+  }
+
+  /// The value, in place.
+  var value: Value {
+    @inline(__always) unsafeAddress {
+      // SAFETY: initialised for as long as this box lives.
+      unsafe UnsafePointer(base)
+    }
+    @inline(__always) unsafeMutableAddress { unsafe base }
+  }
+}
+
 /// What is known of a chain besides its segments.
 struct ChainHeader {
   /// How many segments there is room for.
@@ -134,7 +162,7 @@ struct ChainStorage: ~Copyable, @unchecked Sendable {
   var slots: SegmentSlots {
     @inline(__always) get {
       // SAFETY: the segments lie behind the header, as many as it says there is room for.
-      unsafe SegmentSlots(base: segments, capacity: header.capacity)
+      unsafe SegmentSlots(header: base)
     }
   }
 
@@ -155,28 +183,30 @@ struct ChainStorage: ~Copyable, @unchecked Sendable {
   }
 }
 
-/// Room for segments, as a walk over descriptors sees it: two words that stay in registers.
+/// Room for segments, as a walk over descriptors sees it: one word, since a walk has few registers to spare.
 @safe
 struct SegmentSlots {
-  private let base: UnsafeMutablePointer<IOVector>
-  private let capacity: Int
+  private let header: UnsafeMutablePointer<ChainHeader>
 
-  /// - Safety: the memory must be initialised and outlive this value.
+  /// - Safety: the segments must lie behind the header, as many as it says, and outlive this value.
   @unsafe
   @inline(__always)
-  fileprivate init(base: UnsafeMutablePointer<IOVector>, capacity: Int) {
+  fileprivate init(header: UnsafeMutablePointer<ChainHeader>) {
     // SAFETY: the caller vouches for the memory.
-    unsafe self.base = unsafe base
-    self.capacity = capacity
+    unsafe self.header = unsafe header
   }
 
   /// Stores a segment. - Returns: false where there is no room.
   @inline(__always)
   func store(_ segment: IOVector, at index: Int) -> Bool {
     // One comparison: as an unsigned number a negative index is beyond every capacity.
-    guard UInt(bitPattern: index) < UInt(bitPattern: capacity) else { return false }
+    // SAFETY: the header is there for as long as the chain.
+    guard unsafe UInt(bitPattern: index) < UInt(bitPattern: header.pointee.capacity) else {
+      return false
+    }
     // SAFETY: compared just above; the walk holds the chain whose buffer this is.
-    unsafe base[index] = segment
+    unsafe UnsafeMutableRawPointer(header + 1).assumingMemoryBound(to: IOVector.self)[index] =
+      segment
     return true
   }
 }

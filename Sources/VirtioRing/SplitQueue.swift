@@ -99,12 +99,12 @@ struct SplitQueue: ~Copyable {
     _ first: Descriptor, _ head: UInt16, _ memory: borrowing GuestMemory,
     into chain: inout Chain
   ) throws(RingError) {
-    var builder = ChainBuilder(memory, chain, lastHit: lastHit)
+    var builder = ChainBuilder(chain, lastHit: lastHit)
     var descriptor = first
     var count: UInt16 = 1
     while true {
       let flags = descriptor.splitFlags
-      try builder.append(descriptor, isWritable: flags & RingFlag.write != 0)
+      try builder.append(descriptor, isWritable: flags & RingFlag.write != 0, in: memory)
       guard flags & RingFlag.next != 0 else { break }
       // More descriptors than the ring has: the chain bites its tail.
       guard count < size else { throw .chainTooLong }
@@ -114,7 +114,8 @@ struct SplitQueue: ~Copyable {
       count &+= 1
       if descriptor.splitFlags & RingFlag.indirect != 0 {
         try checkIndirect(descriptor)
-        builder = try builder.appendingTable(descriptor, followsNext: true, limit: chainLimit)
+        builder = try builder.appendingTable(
+          descriptor, followsNext: true, limit: chainLimit, in: memory)
         break
       }
     }
@@ -129,8 +130,8 @@ struct SplitQueue: ~Copyable {
     into chain: inout Chain
   ) throws(RingError) {
     try checkIndirect(first)
-    var builder = ChainBuilder(memory, chain, lastHit: lastHit)
-    try builder.appendTable(first, followsNext: true, limit: chainLimit)
+    var builder = ChainBuilder(chain, lastHit: lastHit)
+    try builder.appendTable(first, followsNext: true, limit: chainLimit, in: memory)
     try finish(builder, head, 1, &chain)
   }
 

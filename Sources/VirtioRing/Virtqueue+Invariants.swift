@@ -8,7 +8,7 @@ extension Virtqueue {
     case .none: precondition(isPacked)
     }
     switch packed {
-    case .some(let packed): packed.checkInvariants()
+    case .some(let packed): packed.value.checkInvariants()
     case .none: precondition(!isPacked)
     }
   }

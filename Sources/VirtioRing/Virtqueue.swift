@@ -39,9 +39,10 @@ public struct Virtqueue: ~Copyable, @unchecked Sendable {
   public var dirtyLog: DirtyLog?
 
   // Exactly one of them is there. Two optionals, not an enum: an enum of non-copyable values cannot be
-  // changed in place.
+  // changed in place. The packed one is in a box, so that to ask whether it is there is to compare a word: it has no
+  // word of its own that cannot be 0.
   var split: SplitQueue?
-  var packed: PackedQueue?
+  var packed: ScratchBox<PackedQueue>?
 
   /// Checks the configuration and takes the ring over.
   public init(
@@ -52,7 +53,9 @@ public struct Virtqueue: ~Copyable, @unchecked Sendable {
     self.dirtyLog = dirtyLog
     let placement = try RingPlacement(configuration, memory: memory)
     split = placement.split.map { SplitQueue(configuration, ring: $0, memory: memory) }
-    packed = placement.packed.map { PackedQueue(configuration, ring: $0, memory: memory) }
+    packed = placement.packed.map {
+      ScratchBox(PackedQueue(configuration, ring: $0, memory: memory))
+    }
   }
 
   /// Whether the ring is a packed one.
@@ -65,7 +68,7 @@ public struct Virtqueue: ~Copyable, @unchecked Sendable {
     case .none: break
     }
     switch packed {
-    case .some(let packed): return Int(packed.inFlightCount)
+    case .some(let packed): return Int(packed.value.inFlightCount)
     case .none: return 0
     }
   }
@@ -77,7 +80,7 @@ public struct Virtqueue: ~Copyable, @unchecked Sendable {
     case .none: break
     }
     switch packed {
-    case .some(let packed): return packed.position
+    case .some(let packed): return packed.value.position
     case .none: return configuration.position
     }
   }
@@ -90,7 +93,7 @@ public struct Virtqueue: ~Copyable, @unchecked Sendable {
   /// - Precondition: nothing is in flight.
   public mutating func keepOrder() {
     split?.keepOrder()
-    packed?.keepOrder()
+    packed?.value.keepOrder()
   }
 
   /// Goes on in another memory table: the ring is looked up anew, the position kept.
@@ -103,7 +106,7 @@ public struct Virtqueue: ~Copyable, @unchecked Sendable {
     do {
       let placement = try RingPlacement(configuration, memory: new)
       if let ring = placement.split { split?.move(to: ring, memory: new) }
-      if let ring = placement.packed { packed?.move(to: ring, memory: new) }
+      if let ring = placement.packed { packed?.value.move(to: ring, memory: new) }
       memory = new
     } catch {
       fault = error
@@ -136,7 +139,7 @@ extension Virtqueue {
   @inline(never)
   private mutating func popPacked(into chain: inout Chain) throws(RingError) -> Bool {
     do {
-      return try packed?.pop(memory, into: &chain) ?? false
+      return try packed?.value.pop(memory, into: &chain) ?? false
     } catch {
       fault = error
       throw error
@@ -151,14 +154,14 @@ extension Virtqueue {
   ///   ring in the same way.
   public mutating func unpop(_ chain: borrowing Chain) {
     split?.unpop(chain)
-    packed?.unpop(chain)
+    packed?.value.unpop(chain)
   }
 
   /// Whether the driver has made something available. Never sleeps and writes nothing.
   public mutating func hasMore() throws(RingError) -> Bool {
     if let fault { throw fault }
     do {
-      return try split?.hasMore() ?? packed?.hasMore() ?? false
+      return try split?.hasMore() ?? packed?.value.hasMore() ?? false
     } catch {
       fault = error
       throw error
@@ -170,7 +173,7 @@ extension Virtqueue {
   /// For queues on which the device only reads. DPDK's network driver marks the header in such a table as
   /// device-writable, in front of device-readable buffers, which virtio forbids (1.3, 2.7.4.2) and other
   /// devices do not look at.
-  public mutating func ignoreWriteInTables() { packed?.readsTables = true }
+  public mutating func ignoreWriteInTables() { packed?.value.readsTables = true }
 }
 
 // MARK: Giving chains back
@@ -185,7 +188,7 @@ extension Virtqueue {
   @inline(__always)
   public mutating func push(_ chain: borrowing Chain, written: UInt32) {
     guard dirtyLog == nil else { return pushRecorded(chain, written: written) }
-    if split?.push(chain, written: written) == nil { packed?.push(chain, written: written) }
+    if split?.push(chain, written: written) == nil { packed?.value.push(chain, written: written) }
   }
 
   /// `push` while a migration is under way. Apart, so that the usual one has nothing to save.
@@ -203,14 +206,14 @@ extension Virtqueue {
   public mutating func stage(_ chain: borrowing Chain, written: UInt32) {
     if dirtyLog != nil { recordWrites(chain, written: written) }
     split?.stage(chain, written: written)
-    packed?.stage(chain, written: written)
+    packed?.value.stage(chain, written: written)
   }
 
   /// Shows the driver everything that was staged.
   @inline(__always)
   public mutating func publish() {
     split?.publish()
-    packed?.publish()
+    packed?.value.publish()
     if dirtyLog != nil { recordRing() }
   }
 
@@ -257,7 +260,7 @@ extension Virtqueue {
   /// Tells the driver that kicks are not needed: the device is at work and will look by itself.
   public mutating func disableKicks() {
     split?.disableKicks()
-    packed?.disableKicks()
+    packed?.value.disableKicks()
     if dirtyLog != nil { recordRing() }
   }
 
@@ -268,7 +271,7 @@ extension Virtqueue {
     if let fault { throw fault }
     defer { if dirtyLog != nil { recordRing() } }
     do {
-      return try split?.enableKicks() ?? packed?.enableKicks() ?? false
+      return try split?.enableKicks() ?? packed?.value.enableKicks() ?? false
     } catch {
       fault = error
       throw error
@@ -279,6 +282,6 @@ extension Virtqueue {
   ///
   /// Asking consumes the answer: whoever gets true makes the call.
   public mutating func needsCall() -> Bool {
-    split?.needsCall() ?? packed?.needsCall() ?? false
+    split?.needsCall() ?? packed?.value.needsCall() ?? false
   }
 }
